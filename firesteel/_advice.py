@@ -198,7 +198,7 @@ def warn_of_lost(survey: Survey, centre: Centre, names: Mapping[str, str], colum
     for (part, column), text in list(lost.items())[:1]:
         more = f"  The same is true of {len(lost) - 1:,} more column(s)." if len(lost) > 1 else ""
         warnings.warn(
-            f"{called(part, column, names, columns)} contains {text}.  To do: subtract an offset, use "
+            f"{called(part, column, names, columns)} holds {text}.  To do: subtract an offset, use "
             f"dtype='float64', or leave the column out if it only identifies rows.{more}",
             stacklevel=3,
         )

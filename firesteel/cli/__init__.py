@@ -1,7 +1,7 @@
-"""The command line: `firesteel train` and its sisters, and what each failure looks like to the shell.
+"""The `firesteel` command line: entry point, exit codes and error lines.
 
-Everything here imports with the hard dependencies alone; the commands need cyclopts and rich and come in only when
-`main` runs.  Next: `app.py` (the commands), then `train.py`.
+This module needs only the hard dependencies; cyclopts and rich are imported when `main` runs.  Next: `app.py`, which
+lists the commands, and `train.py`.
 """
 
 import logging
@@ -24,21 +24,24 @@ EXIT_CODES: tuple[tuple[type[FiresteelError], int], ...] = (
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command in argv (the process's own if not given) and leave with its exit code.
+    """Run a command and exit with its exit code.
 
-    0 good, 1 failed, 2 usage or settings, 3 data or a model file, 4 Spark or Java, 130 interrupted.
+    Exit codes: 0 success, 1 failure, 2 usage or settings, 3 data or model file, 4 Spark or Java, 130 interrupted.
+
+    Args:
+        argv: The arguments; None is those of the process.
     """
     _occupy_standard_streams()
     if any(find_spec(name) is None for name in ("cyclopts", "rich")):
-        _complain('the command line needs two more packages: pip install "firesteel[cli]"')
+        _complain('the command line needs two optional packages: pip install "firesteel[cli]"')
         sys.exit(2)
-    logging.getLogger().addHandler(logging.NullHandler())  # py4j logs a traceback when it is interrupted
+    logging.getLogger().addHandler(logging.NullHandler())  # py4j logs a traceback when interrupted
     messages, interrupted = os.dup(2), False
 
     def interrupt(signum: int, frame: object) -> NoReturn:
         nonlocal interrupted
         interrupted = True
-        _to_null(2)  # Spark and its workers, interrupted too, print their stacks
+        _to_null(2)  # Spark and its workers are interrupted too and print tracebacks
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -54,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         elif isinstance(error, FiresteelError):
             _complain(str(error))
             code = next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
-        elif isinstance(error, BrokenPipeError):  # the reader has left: `| head -1`
+        elif isinstance(error, BrokenPipeError):  # the reader has closed the pipe: `| head -1`
             _to_null(1)
             code = 1
         elif isinstance(error, Exception):
@@ -74,11 +77,11 @@ def _complain(text: str) -> None:
 
 
 def _unforeseen(error: Exception) -> str:
-    """Return one line for what nobody has thought of: what the system says, or where in the code it happened."""
+    """Return one line for an unexpected error: the operating system's message, or the place in the code."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'the system'}: {error.strerror}"
     place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno}): please report this as a fault"
+    return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno}): please report this bug"
 
 
 def _to_null(descriptor: int) -> None:
@@ -88,7 +91,7 @@ def _to_null(descriptor: int) -> None:
 
 
 def _occupy_standard_streams() -> None:
-    """Put the null device where a standard stream is closed, or the next pipe would take its number."""
+    """Open the null device for closed standard streams, so that no pipe gets their file descriptors."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)

@@ -1,7 +1,6 @@
-"""The command line's shape: which commands there are, and how a mistyped one is refused.
+"""The commands of the command line, and how unknown ones are refused.
 
-Options and their help are the signatures and docstrings of the commands themselves.  Next: `train.py`, and the
-others in this folder.
+Options and help come from the signatures and docstrings of the commands.  Next: `train.py` and its siblings.
 """
 
 from cyclopts import App, CycloptsError, CycloptsPanel, Parameter
@@ -16,7 +15,7 @@ from firesteel.errors import without_secrets
 app = App(
     name="firesteel",
     version=f"firesteel {__version__}",
-    help="Neural networks on plain arrays and on Spark, with the same weights to the last bit.",
+    help="Train neural networks on plain arrays or on Spark, with bit-identical weights.",
     default_parameter=Parameter(negative=()),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
@@ -28,7 +27,7 @@ for command in (data, demo, doctor, evaluate, inspect, predict, report, train):
 
 
 def run(argv: list[str]) -> int:
-    """Run a command and return its exit code; 2, after an explanation, where there is no such one."""
+    """Run a command and return its exit code, or 2 after an explanation if the command line is invalid."""
     try:
         return app(argv) or 0
     except CycloptsError:

@@ -1,7 +1,7 @@
-"""What commands have in common: kinds of options, output as JSON, and the Spark session.
+"""What the commands share: types of options, JSON output, and the Spark session.
 
-A session is the one in use, or one that is started for the command and stopped at its end.  What a job says when it
-fails is turned into one line here, for all commands.
+A session is either the active one or one that is started for the command and stopped at its end.  Failures of Spark
+jobs become one line here, for all commands.
 """
 
 import json
@@ -32,11 +32,11 @@ Switch = Annotated[bool, Parameter(show_default=False)]
 Json = Annotated[bool, Parameter(name="--json", show_default=False)]
 
 Flags = dict[str, tuple[str, Any]]
-"""An option, the setting that it stands for, and its value; None where it was not given."""
+"""Options with the settings that they set and their values; None if an option is absent."""
 
 
 def flags(**options: Any) -> Flags:
-    """Return options by what the user calls them, with the settings that they stand for."""
+    """Return options by their names on the command line, with the settings that they set."""
     known = {key: f"{section}.{key}" for section, key in KINDS}
     known |= {"data": "data.train", "engine": "engine.name", "run": "run.folder"}
     return {f"--{name.replace('_', '-')}": (known[name], value) for name, value in options.items()}
@@ -56,9 +56,13 @@ STARTING = "starting Spark: some 10 seconds"
 def session_of(
     engine: EngineSettings, console: Console, quiet: bool, silent: bool = True
 ) -> Iterator["SparkSession | None"]:
-    """Give the Spark session that the settings ask for, and None where they ask for none.
+    """Give the Spark session that the settings ask for, or None for the local engine.
 
-    quiet: whether not even a terminal gets a live line.  silent: whether a new session's log is put aside.
+    Args:
+        engine: The engine settings.
+        console: Where progress is shown.
+        quiet: Whether to show no live line, even on a terminal.
+        silent: Whether to turn off a new session's log.
     """
     if engine.name == "local":
         yield None
@@ -75,10 +79,15 @@ def session_of(
 
 @contextmanager
 def spark_session(master: str, silent: bool = True) -> Iterator["SparkSession"]:
-    """Give the session in use, or a new one that is stopped at the end.
+    """Give the active session, or a new one that is stopped at the end.
 
-    silent: whether a new one's log is put aside.
-    Raises SparkSetupError where Spark cannot run, and ConfigError where it runs already with another master.
+    Args:
+        master: The Spark master.
+        silent: Whether to turn off a new session's log.
+
+    Raises:
+        SparkSetupError: If Spark cannot run.
+        ConfigError: If Spark is already running with another master.
     """
     from firesteel.spark.session import STARTED_OUTSIDE, session
 
@@ -89,43 +98,43 @@ def spark_session(master: str, silent: bool = True) -> Iterator["SparkSession"]:
         if found or os.environ.keys() & STARTED_OUTSIDE:
             _check_master(spark, master)
         if silent and not found and hasattr(spark, "_jvm"):  # not on Spark Connect
-            spark.sparkContext.setLogLevel("FATAL")  # a job that fails is reported in one line
+            spark.sparkContext.setLogLevel("FATAL")  # failed jobs are reported in one line
     try:
         yield spark
     finally:
         if not found and hasattr(spark, "_jvm"):  # not on Spark Connect
-            with suppress(Exception):  # where it is gone, that has been said
+            with suppress(Exception):  # if the session is gone, that has been reported
                 spark.stop()
 
 
 def _check_master(spark: "SparkSession", master: str) -> None:
-    """Raise ConfigError where a master is named that is not that of the session in use."""
+    """Raise ConfigError if the session in use has another master than the one requested."""
     used = spark.sparkContext.master if hasattr(spark, "_jvm") else os.environ.get("SPARK_REMOTE", "a Connect server")
     if master not in (used, EngineSettings().master):
         raise ConfigError(
-            f"[engine] master={master!r}: Spark runs here already, on {used}, and cannot be moved: name no master, "
-            "or stop that session first",
+            f"[engine] master={master!r}: Spark is already running with master {used}: leave master out, or stop "
+            "that session first",
             code="config-value",
         )
 
 
 @contextmanager
 def _interruptible_later() -> Iterator[None]:
-    """Hold back a first Ctrl-C or SIGTERM: a JVM whose start is cut off would stay behind for ever.
+    """Postpone a first Ctrl-C or SIGTERM: a JVM that is interrupted while it starts would never exit.
 
-    Also puts our own handlers back afterwards, as Spark sets one that prints stacks.
+    Afterwards, restore firesteel's signal handlers: Spark replaces them with one that prints tracebacks.
     """
-    held: list[int] = []
+    postponed: list[int] = []
 
-    def hold(signum: int, frame: object) -> None:
-        held.append(signum)
+    def postpone(signum: int, frame: object) -> None:
+        postponed.append(signum)
         signal.signal(signum, before[signal.Signals(signum)])
 
-    before = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, postpone) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if held:
-        signal.raise_signal(signal.Signals(held[0]))
+    if postponed:
+        signal.raise_signal(signal.Signals(postponed[0]))

@@ -1,7 +1,7 @@
-"""All settings of `firesteel train`, as the sections of a TOML file and as frozen dataclasses.
+"""The settings of `firesteel train`: frozen dataclasses, one per section of the TOML file.
 
-A flag goes before an environment variable, that before the file, and the file before the default; `resolve` merges
-them and remembers where each value was found, for messages.  Next: `network.py` and `train.py`, which use the result.
+Options override environment variables, which override the file, which overrides the defaults.  `resolve` merges them
+and records where each value was found, for messages.  Next: `network.py` and `train.py`, which use the result.
 """
 
 import math
@@ -24,11 +24,17 @@ from firesteel.tables.policy import AUTOMATIC
 
 @dataclass(frozen=True)
 class Kind:
-    """What a value must be, in words.
+    """What a value must be.
 
-    types: bool counts as a number nowhere.  fits: what must hold besides.  made: what becomes of a value.
-    listed: whether it is a list of such, from the shell with commas between.  fewest, most: how many.
-    names: of which it must be one.
+    Args:
+        words: Description for messages.
+        types: Allowed types; bool counts as a number nowhere.
+        fits: Further condition.
+        made: Converts a valid value.
+        listed: Whether the value is a list of such values; on the command line separated by commas.
+        fewest: Least length of a list.
+        most: Greatest length of a list.
+        names: The allowed names, if the value is one of several.
     """
 
     words: str
@@ -41,7 +47,7 @@ class Kind:
     names: tuple[str, ...] = ()
 
     def check(self, value: Any) -> Any:
-        """Return the value in its own type.  Raises ValueError for what is no such value."""
+        """Return the converted value.  Raises ValueError if it is invalid."""
         if not self.listed:
             return self._one(value)
         values = value if isinstance(value, list | tuple) else [value]
@@ -92,7 +98,7 @@ def _are_kinds(value: Any) -> bool:
 
 
 def _by_column(value: Any) -> Any:
-    """Return kinds of columns by name, of a table or of a text such as zip=category,code=category."""
+    """Return kinds of columns by name, from a table or from text such as zip=category,code=category."""
     if isinstance(value, dict):
         return value
     return {name.strip(): kind.strip() for name, _, kind in (part.rpartition("=") for part in value.split(","))}
@@ -122,7 +128,7 @@ SCALE = Kind('"standard", or the number that inputs are multiplied by', (str, *R
 WEIGHTS = Kind('"balanced", or a table of class numbers and their weights', (str, dict), _are_weights, _by_class)
 COLUMN_KINDS = Kind("columns and their kind, such as zip=category", (str, dict), _are_kinds, _by_column)
 MOST = 100
-"""Letters of a name or a value that a message shows."""
+"""Characters of a name or a value that a message shows."""
 FORMATS = ("csv", "idx", "libsvm", "numpy", "parquet", "text")
 
 
@@ -135,11 +141,23 @@ def _key(kind: Kind, default: Any = None) -> Any:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Where the rows are and what their columns are.
+    """Where the rows are, and the roles of their columns.
 
-    train, test: a set's name or a file.  label: columns; for idx, numpy and text the labels' file.
-    ignore_cols: columns that are no features.  column_kinds: {"zip": "category"}, of numbers that are names.
-    time_zone: in which moments have their hours and days; UTC if not given.
+    Args:
+        train: A data set, or a file of training rows.
+        test: A file of test rows.
+        format: The file format.
+        label: Columns of labels; for idx, numpy and text, the file of labels.
+        test_label: The file of the test rows' labels.
+        features: Input columns.
+        weight: Column of row weights.
+        ignore_cols: Columns to ignore.
+        column_kinds: {"zip": "category"} for numeric columns that are categories.
+        time_zone: Time zone of the hours and days of timestamps; None is UTC.
+        picture: Height and width, if the inputs are pixels.
+        class_names: Names of the classes.
+        rows: Number of training rows, recorded by a run.
+        inputs: Number of inputs, recorded by a run.
     """
 
     train: str = _key(TEXT, "digits")
@@ -173,12 +191,14 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train, with the meanings that `Sequential.fit` and `compile` give these words.
+    """How to train; names as in `Sequential.fit` and `compile`.
 
-    validation_split: "auto" holds 10 % out of 500 rows or more, and ends after 5 epochs without a better validation
-    loss, with the best epoch's weights.
-    members: how many networks are trained on a table, each without another part of the rows, and averaged.
-    code: the names of callbacks that are code, and not in the file.  went_on: whether it went on from an earlier one.
+    Args:
+        validation_split: "auto" holds out 10 % of 500 rows or more, stops after 5 epochs without a better validation
+            loss, and restores the best epoch.
+        members: Number of networks in the ensemble for a table; each holds out a different part of the rows.
+        code: Names of callbacks that are Python code, which the file cannot contain.
+        went_on: Whether the training continued an earlier one.
     """
 
     optimizer: str | dict[str, Any] = _key(NAMED, "adam")
@@ -211,14 +231,24 @@ class EngineSettings:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What to keep."""
+    """Where to save the run."""
 
     folder: str | None = _key(TEXT)
 
 
 @dataclass(frozen=True)
 class Config:
-    """All sections.  file: the TOML file it came from, if it did.  named: the settings that somebody gave."""
+    """All settings.
+
+    Args:
+        data: The section of the rows.
+        model: The section of the network.
+        training: The section of the training.
+        engine: The section of the engine.
+        run: The section of the run folder.
+        file: The TOML file, if there was one.
+        named: The settings that were set explicitly.
+    """
 
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
@@ -233,10 +263,10 @@ SECTIONS: dict[str, type[Any]] = {f.name: type(f.default) for f in fields(Config
 KINDS: dict[tuple[str, str], Kind] = {
     (name, f.name): f.metadata["kind"] for name, section in SECTIONS.items() for f in fields(section)
 }
-"""What each setting must be."""
+"""The kind of each setting."""
 SHORT = ("activation", "dropout", "scale")
 LARGEST = 2**24
-"""Bytes of a file of settings, at most."""
+"""Greatest size of a settings file, in bytes."""
 
 
 # Sources
@@ -244,7 +274,13 @@ LARGEST = 2**24
 
 @dataclass(frozen=True)
 class Setting:
-    """One value and where it was found.  rank: of two, the one of the higher rank counts."""
+    """A value and its source.
+
+    Args:
+        value: The value.
+        where: Name of the source, for messages.
+        rank: Precedence of the source; the highest wins.
+    """
 
     value: Any
     where: str
@@ -257,11 +293,16 @@ Found = dict[tuple[str, str], Setting]
 def resolve(
     file: Path | None, flags: Mapping[str, tuple[str, Any]], environment: Mapping[str, str] | None = None
 ) -> Config:
-    """Return what a file, the environment and flags say together.
+    """Merge the settings from a file, the environment and options.
 
-    flags: {"--epochs": ("training.epochs", value)}; None is a flag that was not given.
-    environment: the process's own if not given; FIRESTEEL_TRAINING_EPOCHS is [training] epochs.
-    Raises ConfigError for what is unknown or of the wrong kind, with where it was found and the nearest known name.
+    Args:
+        file: The TOML file, if any.
+        flags: {"--epochs": ("training.epochs", value)}; None if the option is absent.
+        environment: The environment variables; None is those of the process.  FIRESTEEL_TRAINING_EPOCHS sets
+            [training] epochs.
+
+    Raises:
+        ConfigError: If a setting is unknown or invalid; the message shows its source and the closest valid name.
     """
     found: Found = {} if file is None else _from_file(file)
     found |= _from_environment(os.environ if environment is None else environment)
@@ -278,9 +319,11 @@ def resolve(
 
 
 def to_toml(config: Config, open_: Collection[tuple[str, str]] = ()) -> str:
-    """Return the text of a file that says all of this; what is not set is left out.
+    """Return the settings as TOML; settings that are None are left out.
 
-    open_: settings that are left out, too, where nobody has named them.
+    Args:
+        config: The settings.
+        open_: Settings to leave out as well, unless they were set explicitly.
     """
     tables = to_tables(config)
     for section, key in set(open_) - config.named:
@@ -289,7 +332,7 @@ def to_toml(config: Config, open_: Collection[tuple[str, str]] = ()) -> str:
 
 
 def to_tables(config: Config) -> dict[str, dict[str, Any]]:
-    """Return the sections as TOML's tables."""
+    """Return the sections as TOML tables."""
     tables = {name: _table(getattr(config, name)) for name in SECTIONS}
     if config.model.layers is not None:
         for key in ("hidden", *SHORT):
@@ -298,10 +341,10 @@ def to_tables(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def check_secrets(section: str, key: str, value: str | None) -> None:
-    """Raise ConfigError where a setting was written down without a secret that is in it."""
+    """Raise ConfigError if a setting was written without its secret, which must then come from the environment."""
     if value is not None and HIDDEN in value:
         raise ConfigError(
-            f"{value}: [{section}] {key} was written without its secret, where {HIDDEN} stands: give the whole in "
+            f"{value}: [{section}] {key} was saved with {HIDDEN} in place of its secret: set the full value in "
             f"{variable(section, key)}",
             code="config-secret",
         )
@@ -329,7 +372,7 @@ def _checked(section: str, key: str, given: Setting) -> Any:
 
 
 def _settle(found: Found) -> None:
-    """Let the network's layers and its short form not contradict each other."""
+    """Check that the network's layers and its short form do not conflict."""
     layers = found.get(("model", "layers"))
     hidden = found.get(("model", "hidden"))
     if layers is None:
@@ -341,8 +384,8 @@ def _settle(found: Found) -> None:
         other = found.get(("model", key))
         if other is not None:
             raise ConfigError(
-                f"{other.where}: {key} belongs to the short form of a network, and {layers.where} gives its layers: "
-                "leave one of them out",
+                f"{other.where}: {key} is part of the short form of a network, but {layers.where} lists its layers: "
+                "leave out one of them",
                 code="config-layers",
             )
 
@@ -390,7 +433,7 @@ def _from_file(path: Path) -> Found:
 
 
 def _place(path: Path, text: str, section: str | None, key: str) -> str:
-    """Return a file's name and the line where a key stands, as far as plain looking finds it."""
+    """Return the file name and the line of a key, if a plain text search finds it."""
     at = ""
     for number, line in enumerate(text.splitlines() if len(key) <= MOST else (), 1):
         header = re.match(r"\s*\[+\s*([\w-]+)\s*[\].]", line)
@@ -416,7 +459,7 @@ def _from_environment(environment: Mapping[str, str]) -> Found:
 
 
 def _shell(section: str, key: str, value: Any) -> Any:
-    """Return what a text from the shell means: a list where one is wanted, a TOML value, or itself."""
+    """Return the value of text from the shell: a list if one is needed, a TOML value, or the text."""
     if not isinstance(value, str):
         return value
     kind = KINDS[section, key]

@@ -1,6 +1,6 @@
-"""`firesteel data`: the sets there are, fetching them, and files of rows from one format to another.
+"""`firesteel data`: list and fetch data sets, and convert files of rows.
 
-A data set is a row of `SETS` and a format that is written a row of `FORMS`; reading is `rows.py`.
+A data set is a row of `SETS`, an output format a row of `FORMS`; `rows.py` reads.
 """
 
 import sys
@@ -24,15 +24,21 @@ from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, DataError, SparkSetupError, imported, without_secrets
 from firesteel.tables.schema import NUMBERS
 
-data = App(name="data", help="Data sets, and files of rows.")
+data = App(name="data", help="List, fetch and convert data sets and files of rows.")
 
 
-# The formats that are written
+# Output formats
 
 
 @dataclass(frozen=True)
 class Form:
-    """endings: of the files that a table of rows becomes.  write: takes their paths and the rows."""
+    """An output format.
+
+    Args:
+        endings: Endings of the files that are written.
+        write: Writes rows to the paths of these files.
+        words: Description for `firesteel data list`.
+    """
 
     endings: tuple[str, ...]
     write: Callable[[Sequence[Path], FileRows], None]
@@ -40,7 +46,7 @@ class Form:
 
 
 def _columns(rows: FileRows) -> dict[str, NDArray[Any]]:
-    """Return rows as columns: each input, and then the label or the labels."""
+    """Return rows as columns: the inputs, then the label or labels."""
     names = rows.names or tuple(f"x{number + 1}" for number in range(rows.x.shape[1]))
     return {name: rows.x[:, number] for number, name in enumerate(names)} | _targets(rows)
 
@@ -54,21 +60,21 @@ def _targets(rows: FileRows) -> dict[str, NDArray[Any]]:
 
 
 def _narrow(rows: FileRows) -> NDArray[Any]:
-    """Return the labels, classes as whole numbers where the format they came in had floats alone."""
+    """Return the labels; classes become integers if the input format has only floats."""
     whole = rows.by_value and rows.y.ndim == 1 and labels_of(rows).kind == "whole" and rows.y.dtype.kind == "f"
     return rows.y.astype(np.int64) if whole else rows.y
 
 
 def _numbers(rows: FileRows, path: Path) -> NDArray[Any]:
-    """Return the labels as numbers, one a row.  Raises DataError where they are text, or several."""
+    """Return one numeric label per row.  Raises DataError for text labels or several per row."""
     y = _narrow(rows)
     if y.ndim == 2 and labels_of(rows).kind == "one-hot":
         y = y.argmax(axis=1)
     if y.ndim == 2 or y.dtype.kind == "U":
-        held = "several labels a row" if y.ndim == 2 else f"text as labels, such as {str(y[0])!r}"
+        found = "several labels per row" if y.ndim == 2 else f"text labels, such as {str(y[0])!r}"
         raise DataError(
-            f"{path.name} cannot be written: {rows.source} holds {held}, and this format takes one number: choose "
-            "csv, npz or parquet",
+            f"{path.name} cannot be written: {rows.source} has {found}, but this format takes one number per row: "
+            "choose csv, npz or parquet",
             code="data-type",
         )
     return y.astype(np.uint8) if y.dtype == bool else y
@@ -121,11 +127,11 @@ def _text(paths: Sequence[Path], rows: FileRows) -> None:
 
 FORMS: dict[str, Form] = {
     "csv": Form((".csv",), _csv, "a header, a column for each input, and the label last"),
-    "idx": Form(("-images.idx", "-labels.idx"), _idx, "MNIST's own container, images and labels apart"),
-    "libsvm": Form((".txt",), _libsvm, 'a line "label index:value ..." a row, indices from 1, zeros left out'),
-    "npz": Form((".npz",), _npz, 'NumPy\'s, with the arrays "x" and "y"'),
-    "parquet": Form((".parquet",), _parquet, "for Spark: columns, or one of arrays where inputs have no names"),
-    "text": Form(("-images.txt", "-labels.txt"), _text, "numbers in 0..1 with spaces between, and one-hot labels"),
+    "idx": Form(("-images.idx", "-labels.idx"), _idx, "MNIST's file format, images and labels in two files"),
+    "libsvm": Form((".txt",), _libsvm, '"label index:value ..." per row, indices from 1, zeros omitted'),
+    "npz": Form((".npz",), _npz, 'NumPy archive with the arrays "x" and "y"'),
+    "parquet": Form((".parquet",), _parquet, "for Spark: named columns, or one column of arrays"),
+    "text": Form(("-images.txt", "-labels.txt"), _text, "numbers in 0..1 separated by spaces, and one-hot labels"),
 }
 
 
@@ -134,12 +140,10 @@ FORMS: dict[str, Form] = {
 
 @data.command(name="list")
 def list_(*, as_json: Json = False) -> None:
-    """List the data sets that have a name, and the formats that rows are read from and written to.
+    """List the named data sets, and the formats of files of rows.
 
-    Parameters
-    ----------
-    as_json
-        Print JSON.
+    Args:
+        as_json: Print JSON.
     """
     if as_json:
         sets = [
@@ -152,19 +156,17 @@ def list_(*, as_json: Json = False) -> None:
     for name, one in SETS.items():
         print(f"  {name:<14}{one.holds}")
         print(f"  {'':<14}from {one.comes_from}; licence {one.licence}")
-    print("\nFormats: all are read by `firesteel train`, and written by `firesteel data convert`")
+    print("\nFormats, read by `firesteel train` and written by `firesteel data convert`")
     for name, form in FORMS.items():
         print(f"  {name:<14}{form.words}")
 
 
 @data.command
 def fetch(name: Literal[tuple(SETS)], /) -> None:  # type: ignore[valid-type]
-    """Fetch a data set into the cache, if it is not there, and check it against its SHA-256.
+    """Download a data set into the cache if it is not there, and verify its SHA-256.
 
-    Parameters
-    ----------
-    name
-        The data set.
+    Args:
+        name: The data set.
     """
     for part, (x, _) in zip(("train", "test"), SETS[str(name)].load(), strict=True):
         print(f"{name} {part}  {len(x):,} rows of {' x '.join(map(str, x.shape[1:]))}, checked", flush=True)
@@ -184,36 +186,25 @@ def convert(
     colour: Literal["grey", "rgb"] | None = None,
     skip_broken: Switch = False,
 ) -> None:
-    """Write the two parts of a data set, or the rows of a file, as files of another format.
+    """Convert a data set or a file of rows to another format.
 
-    A set is read from the folder that FIRESTEEL_DATA names, or fetched once.  Files that are there are never
+    A data set is read from the folder that FIRESTEEL_DATA names, or downloaded once.  Existing files are never
     overwritten.
 
-    A folder of pictures, with a folder for each class, becomes one Parquet file with the columns "features" (a byte
-    a value, row by row, red, green and blue of each pixel), "label" (the class's name) and "origin" (the picture's
-    path below the folder): firesteel data convert pictures/ pictures.parquet
+    A folder of pictures with one subfolder per class becomes a Parquet file with the columns "features" (the pixels
+    as bytes, row by row, RGB or grey), "label" (the class) and "origin" (the picture's path in the folder). Example:
+    firesteel data convert pictures/ pictures.parquet
 
-    Parameters
-    ----------
-    source
-        A data set, a file of rows that `firesteel train --data` would read, or a folder of pictures by class.
-    folder
-        Where the files go; it is made if need be.  Of a folder of pictures the Parquet file.
-    to
-        The format; `firesteel data list` describes each.  A folder of pictures needs none.
-    format
-        The format of the source, where its ending does not say it.
-    label
-        The column of labels ("label" if there is one); for IDX, .npy and text the file of the labels.
-    features
-        Columns to write, with commas between; all others if not given.
-    size
-        Height and width of all pictures, such as 28x28, to which others are stretched; if it is not given, all must
-        be of one size.
-    colour
-        grey for one channel, rgb for three; if it is not given, three if any picture has colours.
-    skip_broken
-        Leave out files that are no pictures or are damaged, and name them, where they would be refused.
+    Args:
+        source: A data set, a file of rows as for `firesteel train --data`, or a folder of pictures by class.
+        folder: Output folder, created if necessary; for a folder of pictures, the Parquet file.
+        to: Output format; see `firesteel data list`.  Not needed for a folder of pictures.
+        format: Format of the source if the extension does not show it.
+        label: Column of labels (default: label, if it exists).  For IDX, .npy and text, the file with the labels.
+        features: Columns to write, separated by commas (default: all other columns).
+        size: Height and width to which pictures are resized, such as 28x28 (default: all must have the same size).
+        colour: grey for one channel, rgb for three (default: rgb if any picture has colours).
+        skip_broken: List and skip files that are damaged or not pictures, instead of refusing them.
     """
     if _holds_pictures(source, format):
         _pictures(Path(source), folder, size, colour, skip_broken, {"to": to, "label": label, "features": features})
@@ -221,9 +212,9 @@ def convert(
     if named := [
         name for name, value in {"size": size, "colour": colour, "skip-broken": skip_broken}.items() if value
     ]:
-        raise ConfigError(f"--{named[0]} is for a folder of pictures, and {source} is none", code="config-value")
+        raise ConfigError(f"--{named[0]} is for folders of pictures; {source} is not one", code="config-value")
     if to is None:
-        raise ConfigError(f"name the format with --to: {', '.join(FORMS)}", code="config-value")
+        raise ConfigError(f"choose the format with --to: {', '.join(FORMS)}", code="config-value")
     given = {"SOURCE": ("data.train", source), **flags(format=format, label=label, features=features)}
     settings = resolve(None, given, {}).data
     form = FORMS[str(to)]
@@ -234,20 +225,20 @@ def convert(
     for table in (rows.table for _, rows in loaded if rows.table is not None):
         odd = [name for name, values in table.items() if values.kind not in NUMBERS or values.absent.any()]
         raise DataError(
-            f"{source}: column {(odd or list(table))[0]!r} holds text, times, gaps or infinite values, and files are "
-            "written of numbers: fill it in, or name other columns with --features",
+            f"{source}: column {(odd or list(table))[0]!r} holds text, times, missing or infinite values, but "
+            "only numbers can be converted: clean the column, or choose others with --features",
             code="data-type",
         )
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {error.strerror or error}", code="data-write") from error
+        raise DataError(f"{folder}: cannot be created: {error.strerror or error}", code="data-write") from error
     try:
         for paths, rows in loaded:
             form.write(paths, rows)
     except BaseException as error:
-        if getattr(error, "code", "") == "data-exists":  # somebody else's file, since we looked
+        if getattr(error, "code", "") == "data-exists":  # created by someone else since the check
             raise
         for path in (path for paths, _ in plan for path in paths):
             path.unlink(missing_ok=True)
@@ -260,7 +251,7 @@ def convert(
 
 
 def _parts(settings: DataSettings) -> list[tuple[str, Ask]]:
-    """Return what to read, and how the names of the files made of it begin."""
+    """Return what to read, and the beginning of the names of the files to write."""
     first = ask(settings)
     if first.format != "set":
         stem = unpacked_name(Path(settings.train.rstrip("/")).name)
@@ -273,7 +264,7 @@ def _parts(settings: DataSettings) -> list[tuple[str, Ask]]:
 
 
 def _holds_pictures(source: str, form: str | None) -> bool:
-    """Return whether what is to be read is a folder of pictures: one whose name says no other format."""
+    """Return whether the source is a folder of pictures: a folder whose name shows no other format."""
     path = Path(source)
     return source not in SETS and form is None and path.suffix.lower() not in ENDINGS and path.is_dir()
 
@@ -281,15 +272,24 @@ def _holds_pictures(source: str, form: str | None) -> bool:
 def _pictures(
     source: Path, path: Path, size: str | None, colour: str | None, skip: bool, others: Mapping[str, Any]
 ) -> None:
-    """Write a folder of pictures as Parquet.  others: options that are not for pictures."""
+    """Write a folder of pictures as Parquet.
+
+    Args:
+        source: The folder of pictures.
+        path: The Parquet file.
+        size: Text such as 28x28, or None.
+        colour: "grey", "rgb" or None.
+        skip: Whether to skip broken files.
+        others: Options that do not apply to pictures; they are refused.
+    """
     if named := [name for name, value in others.items() if value]:
         raise ConfigError(
-            f"--{named[0]} is not for {source}, a folder of pictures: name the Parquet file alone",
+            f"--{named[0]} does not apply to {source}, a folder of pictures: give the Parquet file only",
             code="config-value",
         )
     if path.suffix != ".parquet":
         raise ConfigError(
-            f"{path}: a folder of pictures becomes a Parquet file: give a name that ends in .parquet",
+            f"{path}: a folder of pictures becomes a Parquet file: choose a name that ends in .parquet",
             code="config-data",
         )
     write = parquet().write_pictures
@@ -317,7 +317,7 @@ def _pictures(
 
 
 def _size(given: str | None) -> tuple[int, int] | None:
-    """Return height and width, out of text such as 28x28."""
+    """Parse height and width from text such as 28x28."""
     if given is None:
         return None
     sides = [int(side) if side.isascii() and side.isdigit() and len(side) < 6 else 0 for side in given.split("x")]

@@ -1,7 +1,6 @@
-"""What goes wrong before anything is trained, one function a trap: each returns what it found, in two lines.
+"""The checks of `firesteel doctor`, one function per problem; each yields findings with their remedies.
 
-`doctor.py` runs them in order and prints; the last ones look at a small Spark job (`firesteel/spark/probe.py`) and at
-rows.  A diagnosis says whether it stops Spark or only makes things worse.
+`doctor.py` runs and prints them.  The last ones check a small Spark job (`firesteel/spark/probe.py`) and rows.
 """
 
 import json
@@ -36,18 +35,24 @@ LEAST_DISK = 2 * GIBIBYTE
 LEAST_MEMORY = 1.5 * GIBIBYTE
 QUIET = ("ERROR", "FATAL", "OFF")
 MOST_LISTED = 20
-"""Columns that are reported one by one."""
+"""Greatest number of columns that are listed."""
 ASK = """\
 import importlib.util, json, sys
 print(json.dumps({"python": "%d.%d" % sys.version_info[:2],
                   "missing": [n for n in ("numpy", "pyarrow") if importlib.util.find_spec(n) is None]}))
 """
-"""What a worker's Python is asked."""
+"""Program that reports the version and the missing packages of a worker's Python."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """what: in one line.  todo: in another, None where all is well.  stops: whether nothing can run so."""
+    """A finding of `firesteel doctor`.
+
+    Args:
+        what: The finding, in one line.
+        todo: The remedy, in one line; None if there is no problem.
+        stops: Whether the problem prevents running.
+    """
 
     what: str
     todo: str | None = None
@@ -55,12 +60,12 @@ class Diagnosis:
 
 
 def before_spark() -> Iterator[Diagnosis]:
-    """Yield what can be known without starting Spark."""
+    """Yield findings that do not need Spark to run."""
     yield Diagnosis(f"Python {sys.version.split()[0]}, NumPy {np.__version__}, {sys.executable}")
     yield from _packages()
     if "SPARK_REMOTE" in os.environ:
         yield Diagnosis(
-            f"SPARK_REMOTE is set: Spark runs elsewhere, at {os.environ['SPARK_REMOTE'].partition(';')[0]}"
+            f"SPARK_REMOTE is set: Spark runs on the server {os.environ['SPARK_REMOTE'].partition(';')[0]}"
         )
         return
     yield _java()
@@ -76,29 +81,27 @@ def _packages() -> Iterator[Diagnosis]:
         return
     yield Diagnosis(", ".join(f"{name} {_version(name)}" for name in ("pyspark", "pandas", "pyarrow")))
     if int(_version("pandas").partition(".")[0]) >= 3:
-        yield Diagnosis(
-            f"pandas {_version('pandas')} is newer than Spark is made for", 'pip install "pandas>=2.2.2,<3"'
-        )
+        yield Diagnosis(f"pandas {_version('pandas')} is newer than Spark supports", 'pip install "pandas>=2.2.2,<3"')
 
 
 def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "0 (of unknown version)"
+        return "0 (version unknown)"
 
 
 def _java() -> Diagnosis:
     problem = java_problem()
     if problem is None:
         home = os.environ.get("JAVA_HOME")
-        return Diagnosis(f"Java fits: {Path(home, 'bin', 'java') if home else shutil.which('java')}")
+        return Diagnosis(f"Java is suitable: {Path(home, 'bin', 'java') if home else shutil.which('java')}")
     what, _, remedy = problem.rpartition(": ")
     return Diagnosis(what, remedy, stops=True)
 
 
 def _worker() -> Diagnosis:
-    """Ask the Python that workers will run, where another one is named, what it is and has."""
+    """Check the Python that PYSPARK_PYTHON names for workers."""
     named = os.environ.get("PYSPARK_PYTHON")
     if named is None:
         return Diagnosis("workers run this Python")
@@ -110,31 +113,31 @@ def _worker() -> Diagnosis:
     if answer["missing"]:
         missing = " and ".join(answer["missing"])
         return Diagnosis(
-            f"{whose}: workers would have no {missing}", f"install {missing} there, or {remedy}", stops=True
+            f"{whose}: {missing} not installed there", f"install {missing} there, or {remedy}", stops=True
         )
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if str(answer["python"]) != here:
-        what = f"{whose} is Python {answer['python']}, and the driver is {here}: Spark refuses that"
+        what = f"{whose} is Python {answer['python']}, but the driver is {here}: Spark requires the same version"
         return Diagnosis(what, remedy, stops=True)
     return Diagnosis(f"workers run {named}, Python {answer['python']} with NumPy and pyarrow")
 
 
 def _plain_python() -> Iterator[Diagnosis]:
-    """Look at the Python that Spark takes where nobody names one: `python3` on the PATH."""
+    """Check the Python that Spark uses by default: `python3` on the PATH."""
     if "PYSPARK_PYTHON" in os.environ:
         return
     found = shutil.which("python3")
     answer = None if found is None else _asked(found)
     if isinstance(answer, dict) and answer["missing"]:
         yield Diagnosis(
-            f"a session that firesteel does not make would run {found}, which has no "
+            f"Spark sessions that firesteel does not create would run {found}, which has no "
             f"{' and '.join(answer['missing'])}",
-            f"before spark-submit and SparkSession.builder: export PYSPARK_PYTHON={sys.executable}",
+            f"before using spark-submit or SparkSession.builder: export PYSPARK_PYTHON={sys.executable}",
         )
 
 
 def _asked(python: str) -> dict[str, Any] | str:
-    """Return what a Python says of itself, or why it says nothing."""
+    """Return what a Python reports about itself, or why it does not."""
     try:
         done = subprocess.run(
             [python, "-c", ASK], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
@@ -142,7 +145,7 @@ def _asked(python: str) -> dict[str, Any] | str:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
     except subprocess.TimeoutExpired:
-        return "no answer within 20 s"
+        return "no answer in 20 s"
     except OSError as error:
         return str(error.strerror)
     except ValueError:
@@ -150,22 +153,23 @@ def _asked(python: str) -> dict[str, Any] | str:
 
 
 def _disk() -> Diagnosis:
-    """Look at where Spark puts shuffled and cached rows."""
+    """Check the folder in which Spark stores shuffled and cached rows."""
     place = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0]
     try:
         free = shutil.disk_usage(place).free
     except OSError as error:
-        remedy = "set SPARK_LOCAL_DIRS to a folder with room"
-        return Diagnosis(f"{place}, where Spark keeps rows, cannot be used: {error.strerror}", remedy, stops=True)
+        remedy = "set SPARK_LOCAL_DIRS to a folder with free space"
+        return Diagnosis(f"{place}, Spark's local folder, cannot be used: {error.strerror}", remedy, stops=True)
     if not os.access(place, os.W_OK):
-        remedy = "set SPARK_LOCAL_DIRS to a folder of yours"
-        return Diagnosis(f"{place}, where Spark keeps rows, cannot be written to", remedy, stops=True)
-    room = f"{place}, where Spark keeps rows, has {free / GIBIBYTE:.1f} GiB left"
-    return Diagnosis(room, "free some, or set SPARK_LOCAL_DIRS to a folder with room" if free < LEAST_DISK else None)
+        remedy = "set SPARK_LOCAL_DIRS to a folder that you can write to"
+        return Diagnosis(f"{place}, Spark's local folder, is not writable", remedy, stops=True)
+    remedy = "free space, or set SPARK_LOCAL_DIRS to a folder with more"
+    room = f"{place}, Spark's local folder, has {free / GIBIBYTE:.1f} GiB of free space"
+    return Diagnosis(room, remedy if free < LEAST_DISK else None)
 
 
 def of_session(found: "Probe") -> Iterator[Diagnosis]:
-    """Yield what a small job has shown."""
+    """Yield findings about a Spark session, from a small job."""
     worker = found.worker
     yield Diagnosis(
         f"Spark {found.version} ran a job; a worker is Python {worker['python']}, NumPy {worker['numpy']}, "
@@ -175,21 +179,23 @@ def of_session(found: "Probe") -> Iterator[Diagnosis]:
         memory = f"the driver's memory is {found.memory / GIBIBYTE:.1f} GiB"
         small = found.memory < LEAST_MEMORY
         yield Diagnosis(
-            memory, "give --driver-memory 4g, or spark.driver.memory before Spark starts" if small else None
+            memory, "set --driver-memory 4g, or spark.driver.memory before Spark starts" if small else None
         )
     if found.log is not None and found.log not in QUIET:
-        remedy = 'spark.sparkContext.setLogLevel("ERROR"), or let firesteel.spark.session() make the session'
-        yield Diagnosis(f"Spark's log is at level {found.log}: its lines drown the progress of a training", remedy)
+        remedy = 'spark.sparkContext.setLogLevel("ERROR"), or create the session with firesteel.spark.session()'
+        yield Diagnosis(f"Spark's log level is {found.log}: its lines hide the progress of a training", remedy)
     if found.progress:
         yield Diagnosis(
-            "Spark draws a progress bar of its own over ours", "give --conf spark.ui.showConsoleProgress=false"
+            "Spark's progress bar overwrites firesteel's", "set --conf spark.ui.showConsoleProgress=false"
         )
 
 
 def of_file(wanted: Ask) -> Iterator[Diagnosis]:
-    """Yield what is wrong with the columns of a file, and what may go wrong with rows of those that are sound.
+    """Yield findings about the columns of a file, and about the rows of its valid columns.
 
-    Raises ConfigError and DataError where there are no columns to look at.
+    Raises:
+        ConfigError: If the settings do not fit the file.
+        DataError: If there are no columns to check.
     """
     if wanted.format not in TABLES or "://" in wanted.path:
         yield from of_rows(load(wanted, finite=False))
@@ -205,23 +211,23 @@ def of_file(wanted: Ask) -> Iterator[Diagnosis]:
     count = len(picked.features) + len(picked.label)
     if faults or wrong:
         what = f"{path}: {len(faults) + bool(wrong):,} of {count:,} columns cannot be trained on"
-        yield Diagnosis(what, "see which, and why, below", stops=True)
+        yield Diagnosis(what, "see the findings below", stops=True)
     if wrong:
-        yield Diagnosis(wrong, "put that right, or drop those rows", stops=True)
+        yield Diagnosis(wrong, "fix this, or drop those rows", stops=True)
     for fault in list(faults.values())[:MOST_LISTED]:
-        yield Diagnosis(fault, "put that right, or leave it out", stops=True)
+        yield Diagnosis(fault, "fix this, or leave the column out", stops=True)
     if more := list(faults)[MOST_LISTED:]:
         left = ", ".join(map(repr, more[:MOST_LISTED]))
-        yield Diagnosis(f"{path}: and {len(more):,} more, such as {left}", "look at those too", stops=True)
+        yield Diagnosis(f"{path}: and {len(more):,} more, such as {left}", "check those too", stops=True)
     if faults and sound:
         shown = ",".join(sound[:MOST_LISTED]) + (",..." if len(sound) > MOST_LISTED else "")
-        yield Diagnosis(f"{path}: sound features: {len(sound):,}", f"to train on those alone: --features {shown}")
+        yield Diagnosis(f"{path}: valid features: {len(sound):,}", f"to train on those only: --features {shown}")
     if rows is not None:
         yield from of_rows(rows)
 
 
 def of_rows(rows: FileRows) -> Iterator[Diagnosis]:
-    """Yield what may go wrong with rows that are trained on as they are."""
+    """Yield findings about rows that are trained on as they are."""
     if rows.table is not None:
         yield from _of_table(rows)
         return
@@ -248,16 +254,16 @@ def of_rows(rows: FileRows) -> Iterator[Diagnosis]:
         at = int(size.argmax())
         name = repr(rows.names[at]) if rows.names else f"input {at}"
         yield Diagnosis(
-            f"{rows.source}: inputs are not scaled: {wide:,} of {len(size):,} are far from 1 in "
-            f"size, {name} up to {size[at]:.3g}",
-            "`firesteel train` scales them; in Python put Normalization() first, or Rescaling(1 / 255) for pixels",
+            f"{rows.source}: inputs are not scaled: {wide:,} of {len(size):,} have large values, {name} up to "
+            f"{size[at]:.3g}",
+            "`firesteel train` scales them; in Python start with Normalization(), or Rescaling(1 / 255) for pixels",
         )
     if rows.y is not None:
         yield from _labels(rows)
 
 
 def _of_table(rows: FileRows) -> Iterator[Diagnosis]:
-    """Yield what columns of any kind are, which are left out, and what may be predicted."""
+    """Yield findings about a table: its features, the columns left out, and the label."""
     assert rows.table is not None and rows.schema is not None
     columns = rows.schema.columns
     features = f"{counted(len(columns), 'feature')} of {counted(len(rows.table), 'column')}"
@@ -275,16 +281,16 @@ def _of_table(rows: FileRows) -> Iterator[Diagnosis]:
         yield _balance(rows)
         return
     few = [one.name for one in columns if isinstance(one, CategoryColumn) and one.one_hot][:5]
-    shown = f"; of few values are {', '.join(few)}" if few else ""
-    yield Diagnosis(f"no label is named{shown}", "name the column to predict with --label")
+    shown = f"; columns with few values: {', '.join(few)}" if few else ""
+    yield Diagnosis(f"no label given{shown}", "choose the column to predict with --label")
 
 
 def _balance(rows: FileRows) -> Diagnosis:
-    """Return what is to be predicted, and how often each class occurs."""
+    """Return the task, and the frequency of each class."""
     try:
         task = decide(labels_of(rows), None)
     except DataError as error:
-        return Diagnosis(str(error).removesuffix(f" [{error.code}]"), "name another with --label", stops=True)
+        return Diagnosis(str(error).removesuffix(f" [{error.code}]"), "choose another with --label", stops=True)
     if task.kind != "classification" or rows.y.ndim > 1:
         return Diagnosis(task.decision)
     found, counts = np.unique(rows.y, return_counts=True)
@@ -293,7 +299,7 @@ def _balance(rows: FileRows) -> Diagnosis:
 
 
 def _described(column: TableColumn, values: ColumnValues) -> str:
-    """Return what a column of a table holds, in words."""
+    """Return a description of a table's column."""
     words, there = [kind_of(column)], ~values.absent
     if isinstance(column, CategoryColumn):
         words.append(f"{len(column.levels):,} values, such as {', '.join(map(repr, column.levels[:3]))}")
@@ -313,10 +319,11 @@ def _labels(rows: FileRows) -> Iterator[Diagnosis]:
     if labels.columns > 1 or labels.kind == "number":
         return
     if labels.kind == "whole" and not are_classes(labels.values, labels.rows):
-        yield Diagnosis(f"{rows.source}: {labels.name} holds {labels.text}: numbers to predict, and no classes")
+        yield Diagnosis(f"{rows.source}: {labels.name} holds {labels.text}: a regression target, not classes")
     elif labels.values is None:
         yield Diagnosis(
-            f"{rows.source}: {labels.name} holds {labels.text}: too many for classes", "name another with --label"
+            f"{rows.source}: {labels.name} holds {labels.text}: too many for classes",
+            "choose another with --label",
         )
     elif labels.values != tuple(range(len(labels.values))):
         shown = ", ".join(spelled(value) for value in labels.values[:5]) + (", ..." if len(labels.values) > 5 else "")

@@ -1,7 +1,7 @@
-"""`firesteel doctor`: every trap that newcomers step into, looked for here and now, with what to do about it.
+"""`firesteel doctor`: checks the Spark installation or a file of rows for common problems, and suggests remedies.
 
-The checks are in `diagnosis.py`; Spark is started once, for one small job, and only if nothing speaks against it, and
-never to look at rows.
+The checks are in `diagnosis.py`.  Spark is started once, for one small job, unless a check has already failed; rows
+are checked without Spark.
 """
 
 from collections.abc import Iterator
@@ -29,30 +29,20 @@ def doctor(
     master: str | None = None,
     as_json: Json = False,
 ) -> int:
-    """Look for what keeps Spark from running here, or makes it run badly, or for what is wrong with rows.
+    """Check whether Spark runs well here, or whether a file of rows can be trained on.
 
-    The exit code is 4 where Spark cannot run, and 3 where rows cannot be trained on.
+    The exit code is 4 if Spark cannot run, and 3 if the rows cannot be trained on.
 
-    Parameters
-    ----------
-    data
-        A set or a file of rows to look at; Spark is not started for it, unless --master names one to try as well.
-    format
-        The format of the rows, where the ending of the file does not say it.
-    label
-        Their column of labels ("label" if there is one); for IDX, .npy and text the file of the labels.
-    features
-        Columns to look at, with commas between; all others if not given.
-    ignore_cols
-        Columns that are not looked at, with commas between.
-    column_kinds
-        Columns of numbers that are names, such as zip=category,shop=category.
-    time_zone
-        Where moments have their hours and days, such as Europe/Zurich (UTC).
-    master
-        Spark master to try (local[2]).
-    as_json
-        Print a line of JSON for each finding.
+    Args:
+        data: A data set or a file of rows to check.  Spark is then checked only if --master is given.
+        format: File format if the extension does not show it.
+        label: Column of labels (default: label, if it exists).  For IDX, .npy and text, the file with the labels.
+        features: Columns to check, separated by commas (default: all other columns).
+        ignore_cols: Columns to ignore, separated by commas.
+        column_kinds: Numeric columns that are categories, such as zip=category,shop=category.
+        time_zone: Time zone of the hours and days of timestamps, such as Europe/Zurich (default: UTC).
+        master: Spark master to check (default: local[2]).
+        as_json: Print each finding as a line of JSON.
     """
     given = {"data": data, "format": format, "label": label, "features": features}
     given |= {"ignore_cols": ignore_cols, "column_kinds": column_kinds, "time_zone": time_zone}
@@ -69,7 +59,7 @@ def doctor(
 
 
 def _asked(given: Flags) -> Ask:
-    """Return the rows that options name, with labels only where these are named."""
+    """Return the rows that options name; labels are required only if the options name them."""
     data = resolve(None, given, {}).data
     return ask(data, labelled=data.label is not None)
 
@@ -80,7 +70,7 @@ def _all(console: Console, master: str, as_json: bool) -> Iterator[Diagnosis]:
         stopped |= finding.stops
         yield finding
     if stopped:
-        yield Diagnosis("no Spark job was tried", "put right what stops it, and run this again")
+        yield Diagnosis("no Spark job was run", "fix the problems above and run doctor again")
         return
     try:
         quiet = as_json or not is_live(console)
@@ -92,7 +82,7 @@ def _all(console: Console, master: str, as_json: bool) -> Iterator[Diagnosis]:
         yield from of_session(found)
     except FiresteelError as error:
         what = " ".join(str(error).removesuffix(f" [{error.code}]").split())
-        yield Diagnosis(f"a small Spark job did not run: {what}", "put that right, and run this again", stops=True)
+        yield Diagnosis(f"a small Spark job failed: {what}", "fix this and run doctor again", stops=True)
 
 
 def _show(finding: Diagnosis, console: Console, as_json: bool) -> None:
@@ -100,7 +90,7 @@ def _show(finding: Diagnosis, console: Console, as_json: bool) -> None:
     if as_json:
         print_json(asdict(finding))
         return
-    mark, style = ("stop", "bold red") if finding.stops else ("mind", "yellow")
+    mark, style = ("stop", "bold red") if finding.stops else ("warn", "yellow")
     if finding.todo is None:
         mark, style = "ok", "green"
     console.print(f"[{style}]{mark:<6}[/]", end="")

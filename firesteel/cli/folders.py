@@ -1,7 +1,7 @@
-"""Folders of pictures, one folder a class, as pixels: Pillow decodes them here, at the edge, and nowhere else.
+"""Reading a folder of pictures with one subfolder per class; the only module that uses Pillow.
 
-`look` reads the files' heads and settles one shape for all; `decoded` yields the pixels, so that no more than a piece
-of the pictures is in memory.
+`look` reads the headers and settles one shape for all; `decoded` yields the pixels in pieces, so that memory stays
+bounded.
 """
 
 import functools
@@ -22,24 +22,24 @@ from firesteel.errors import DataError
 
 Seen = TypeVar("Seen")
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Of files that are pictures."""
+"""Extensions of picture files."""
 GREY = ("1", "L", "LA", "La")
-"""Pillow's modes of pictures without colours; those that begin with "I" have none either."""
+"""Pillow's modes of grey pictures, in addition to those that begin with "I"."""
 PIECE = 2**24
-"""Bytes of pixels that are yielded at once."""
+"""Bytes of pixels per piece."""
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
-"""The EXIF field that says how a camera was held, and the values of one that lay on its side."""
+"""The EXIF field for the camera's orientation, and its values for a camera on its side."""
 
 
 @dataclass
 class Album:
     """The pictures of a folder.
 
-    Attributes:
-        folder: Where they lie.
-        files: Their paths below it, in order; the first part of each is the picture's class.
-        shape: (H, W, C) of all pictures, as they are written.
-        broken: What is wrong with each of the files that are no pictures, by its path below the folder.
+    Args:
+        folder: The folder.
+        files: Paths of the pictures in it, sorted; the first part of each path is the class.
+        shape: (H, W, C) of the pictures as they are written.
+        broken: The reason for each file that is damaged or not a picture, by path.
     """
 
     folder: Path
@@ -48,39 +48,39 @@ class Album:
     broken: dict[Path, str] = field(default_factory=dict)
 
     def refuse_broken(self) -> None:
-        """Raise DataError where files are broken, with the first and how many there are."""
+        """Raise DataError if files are broken, with the first one and their number."""
         if self.broken:
             path, why = next(iter(self.broken.items()))
             raise DataError(
-                f"{self.folder / path}: is no picture, or it is damaged ({why}); {len(self.broken):,} of "
-                f"{len(self.files):,} files are like that: mend or remove them, or leave them out with --skip-broken",
+                f"{self.folder / path}: damaged or not a picture ({why}); {len(self.broken):,} of "
+                f"{len(self.files):,} files are like that: repair or remove them, or skip them with --skip-broken",
                 code="data-picture",
             )
 
 
 def look(folder: Path, size: tuple[int, int] | None, colour: bool | None) -> Album:
-    """Return the pictures in the folders of a folder, and the shape that they are to have.
+    """Find the pictures in a folder, and determine their common shape.
 
     Args:
-        folder: It holds a folder for each class; what lies deeper is of the class at the top.
-        size: Their height and width; None where it must be that of all pictures.
-        colour: Whether they have three channels and not one; None where that is so if any has colours.
+        folder: It has one subfolder per class; deeper files belong to the class at the top.
+        size: Height and width to resize to; None if all must have the same size.
+        colour: Whether pictures get three channels; None if they do when any of them has colours.
 
     Raises:
-        DataError: There is no picture (`data-empty`), or one that is in no class's folder or of another size than
-            others where no size is given (`data-picture`).
+        DataError: If there is no picture (`data-empty`), or one is outside the class folders or differs in size when
+            `size` is None (`data-picture`).
     """
     album = Album(folder, sorted(_files(folder), key=lambda path: path.parts))
     if not album.files:
         raise DataError(
-            f"{folder}: there is no picture in it ({', '.join(ENDINGS)}): name a folder that holds a folder of "
-            "pictures for each class; if it holds Parquet, give --format parquet",
+            f"{folder}: contains no pictures ({', '.join(ENDINGS)}): choose a folder with one subfolder of pictures "
+            "per class; if it contains Parquet files, add --format parquet",
             code="data-empty",
         )
     if stray := [path for path in album.files if len(path.parts) == 1]:
         raise DataError(
-            f"{folder / stray[0]}: lies in no class's folder; {len(stray):,} of {len(album.files):,} pictures are "
-            "like that: move each into a folder with the name of its class",
+            f"{folder / stray[0]}: is not in a class folder; {len(stray):,} of {len(album.files):,} pictures are "
+            "like that: move each into a folder named after its class",
             code="data-picture",
         )
     sizes, first, coloured = Counter[tuple[int, int]](), dict[tuple[int, int], Path](), False
@@ -92,9 +92,9 @@ def look(folder: Path, size: tuple[int, int] | None, colour: bool | None) -> Alb
     if size is None and len(sizes) > 1:
         (usual, often), (other, seldom), *_ = sizes.most_common()
         raise DataError(
-            f"{folder / first[other]}: is {_times(other)} (height x width), as {seldom:,} of {len(album.files):,} "
-            f"pictures are, and {often:,} are {_times(usual)}; there are {len(sizes):,} sizes: give one for all, "
-            f"such as --size {usual[0]}x{usual[1]}",
+            f"{folder / first[other]}: is {_times(other)} (height x width), like {seldom:,} of {len(album.files):,} "
+            f"pictures, but {often:,} are {_times(usual)}; there are {len(sizes):,} sizes: choose one for all, such "
+            f"as --size {usual[0]}x{usual[1]}",
             code="data-picture",
         )
     if sizes or size:
@@ -104,7 +104,7 @@ def look(folder: Path, size: tuple[int, int] | None, colour: bool | None) -> Alb
 
 
 def decoded(album: Album) -> Iterator[tuple[list[Path], list[NDArray[np.uint8]]]]:
-    """Yield the pictures in pieces: their paths, and (H, W, C) pixels; broken files are added to `album.broken`."""
+    """Yield the pictures in pieces: paths and (H, W, C) pixels.  Broken files are added to `album.broken`."""
     paths, pictures, pixels = list[Path](), list[NDArray[np.uint8]](), functools.partial(_pixels, shape=album.shape)
     for path in album.files:
         if path in album.broken or (picture := _read(album, path, pixels)) is None:
@@ -119,12 +119,12 @@ def decoded(album: Album) -> Iterator[tuple[list[Path], list[NDArray[np.uint8]]]
 
 
 def text(path: Path | str) -> str:
-    """Return a path as text that any file can hold: bytes that are no UTF-8 are spelt out."""
+    """Return a path as text that any file can contain; bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the paths of pictures below a folder, without those that are hidden or temporary, as Spark has it."""
+    """Yield the paths of the pictures below a folder; like Spark, skip hidden and temporary names."""
 
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror or error}", code="data-file")
@@ -137,14 +137,14 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _read(album: Album, path: Path, use: Callable[[Any], Seen]) -> Seen | None:
-    """Return what comes of using a picture; where it is broken, note why in `album.broken`, and return None."""
+    """Return the result of using a picture; None if it is broken, with the reason in `album.broken`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with open_plain(album.folder / path) as file, Image.open(file) as picture:
                 return use(picture)
-        except Exception as error:  # decoders raise anything for bytes that anybody has written
+        except Exception as error:  # decoders may raise anything for malformed files
             unknown = isinstance(error, UnidentifiedImageError)
             album.broken[path] = "its format is unknown" if unknown else " ".join(str(error).split()) or repr(error)
             return None
@@ -159,13 +159,13 @@ def _head(picture: Any) -> tuple[tuple[int, int], bool]:
 
 
 def _pixels(picture: Any, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Return a picture's pixels, upright, in a shape; what is transparent becomes white.
+    """Return a picture's pixels, upright, in the given shape, with transparency on white.
 
-    Raises ValueError where they are no bytes, nor of 16 bits.
+    Raises ValueError for pixels of more than 16 bits, or floats.
     """
     height, width, channels = shape
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):  # 16 bits, whose upper half counts
+    if picture.mode.startswith("I"):  # 16 bits: use the upper 8
         values = np.asarray(picture)
         if values.min() < 0 or values.max() > 65_535:
             raise ValueError("it has pixels of more than 16 bits")

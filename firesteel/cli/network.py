@@ -1,7 +1,7 @@
-"""The network and the callbacks that settings describe, and a model on disk with what is known of its rows.
+"""The network and callbacks that settings describe, and saved models with what their run folder knows about the rows.
 
-What cannot work is refused by `check` before any row is read; `build` needs the rows' width and the task.  The run
-folder of a model says which columns and classes it learned; `using.py` begins there.
+`check` refuses invalid settings before any row is read; `build` needs the number of inputs and the task.  `using.py`
+starts from `scoring` and `trained`.
 """
 
 import copy
@@ -25,13 +25,13 @@ from firesteel.models import Model, Sequential, load_model
 from firesteel.report.settings import NUMBERS_ALONE
 from firesteel.train import strategies
 
-# What settings describe
+# Networks from settings
 
 METRICS = {"classification": ("accuracy",), "multilabel": ("binary_accuracy",), "regression": ("mae", "r2_score")}
 
 
 def check(config: Config) -> None:
-    """Raise ConfigError for what cannot work whatever the rows are."""
+    """Raise ConfigError for settings that are invalid whatever the rows are."""
     optimizer_of(config)
     callbacks_of(config)
     if config.training.strategy is not None:
@@ -45,14 +45,14 @@ def check(config: Config) -> None:
 
 
 def optimizer_of(config: Config) -> optimizers.Optimizer:
-    """Return the optimiser, with the learning rate if one is given apart."""
+    """Return the optimizer, with the learning rate if that is set separately."""
     chosen: optimizers.Optimizer = optimizers.get(config.training.optimizer)
     rate = config.training.learning_rate
     return chosen if rate is None else replace(chosen, learning_rate=rate)
 
 
 def callbacks_of(config: Config) -> list[Callback]:
-    """Return the callbacks that the configuration describes."""
+    """Return the callbacks that the settings describe."""
     made: list[Callback] = []
     for table in config.training.callbacks:
         name = table.get("type")
@@ -76,7 +76,7 @@ def callbacks_of(config: Config) -> list[Callback]:
 
 
 def _kind(default: Any) -> Kind:
-    """Return what a callback's setting must be, by its default."""
+    """Return the kind of a callback's setting, from its default."""
     return FLAG if isinstance(default, bool) else TEXT if isinstance(default, str) else NUMBER
 
 
@@ -87,14 +87,19 @@ def build(
     front: Table | None = None,
     bounds: tuple[float, float] | None = None,
 ) -> Model:
-    """Return the network for rows of this width, compiled.
+    """Return the compiled network for rows of this width.
 
-    front: its first layer, for rows of a table.  bounds: of the numbers to predict from such rows.
+    Args:
+        config: The settings.
+        task: The learning task.
+        width: Number of inputs.
+        front: The first layer for a table, if any.
+        bounds: Smallest and largest target of a table's regression.
     """
     loss, whole, scale = task.loss, _layers(config), config.model.scale
     if front is not None and scale not in (None, "standard"):
         raise ConfigError(
-            f"scale={scale!r}: a table's columns are scaled by what they hold: leave it out", code="config-value"
+            f"scale={scale!r}: the columns of a table are scaled automatically: leave it out", code="config-value"
         )
     if config.model.layers is None:
         whole.append(Dense(task.outputs, loss.natural))
@@ -122,7 +127,7 @@ def build(
 
 
 def _layers(config: Config) -> list[Layer]:
-    """Return the layers that the settings give in full, or else the hidden ones."""
+    """Return the layers that the settings list, or the hidden layers of the short form."""
     if config.model.layers is not None:
         return [layers.get(table) for table in config.model.layers]
     made: list[Layer] = []
@@ -133,14 +138,20 @@ def _layers(config: Config) -> list[Layer]:
     return made
 
 
-# A model on disk
+# Saved models
 
 MODEL, SETTINGS = "model.firesteel", "config.toml"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """path: of the model's file.  config: of the run that made it, where it lies in a run folder."""
+    """A saved model.
+
+    Args:
+        path: The model file.
+        model: The model.
+        config: The settings of the run, if the file is in a run folder.
+    """
 
     path: Path
     model: Model
@@ -148,18 +159,18 @@ class Trained:
 
     @property
     def loss(self) -> losses.Loss:
-        """What it was compiled with.  Raises ConfigError where it was not."""
+        """The loss.  Raises ConfigError if the model was not compiled."""
         compiled = self.model.get_compile_config()
         if compiled is None:
             raise ConfigError(
-                f"{self.path}: the model was saved without a loss: compile it, and save it again", code="config"
+                f"{self.path}: the model was saved without a loss: compile it and save it again", code="config"
             )
         loss: losses.Loss = losses.get(compiled["loss"])
         return loss
 
     @property
     def kind(self) -> str:
-        """What it does: "classification", "multilabel" or "regression"."""
+        """The task: "classification", "multilabel" or "regression"."""
         outputs, loss = self.model.network.outputs, self.loss
         if (
             loss.targets in ("class", "sign")
@@ -171,24 +182,24 @@ class Trained:
 
     @property
     def names(self) -> tuple[str, ...] | None:
-        """What the run calls the classes or labels; None where it has no names for them."""
+        """The run's names of the classes or labels, if any."""
         return None if self.config is None else self.config.data.class_names
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes or labels, numbers where there are no others."""
+        """The names of the classes or labels; their numbers if they have no names."""
         outputs = self.model.network.outputs
         count = 2 if outputs == 1 and self.kind == "classification" else outputs
         return self.names or tuple(str(number) for number in range(count))
 
     def task(self, labels: Labels) -> LearningTask:
-        """Return what labels mean to the model.  Raises ConfigError, and DataError for classes it has not learned."""
+        """Return the meaning of labels for the model.  Raises ConfigError, or DataError for unknown classes."""
         if self.kind == "regression":
             return decide(labels, self.loss)
         if labels.kind == "text" and self.names is None:
             raise ConfigError(
-                f"{labels.name} holds text, and {self.path} alone does not say which class is which: give the run "
-                f"folder, with {SETTINGS} in it",
+                f"{labels.name} holds text, but {self.path} does not contain the names of the classes: give the "
+                f"run folder with {SETTINGS} instead",
                 code="config-class-names",
             )
         return decide(labels, self.loss, self.classes)
@@ -203,11 +214,13 @@ class Trained:
         *,
         labelled: bool = True,
     ) -> Ask:
-        """Return what to read: the rows that are named, else the test part of the run; of a set, the test part."""
+        """Return what to read: the named rows, or the test part of the run; for a data set, its test part."""
         known = DataSettings() if self.config is None else self.config.data
         if path is None:
             if self.config is None or not has_test(known):
-                raise ConfigError("name the rows with --data: no run folder says which to take", code="config-data")
+                raise ConfigError(
+                    "choose the rows with --data: there is no run folder with a test part", code="config-data"
+                )
             wanted = ask(known, 1, labelled=labelled)
             return replace(wanted, inputs=self.model.network.inputs, schema=self.model.schema)
         given = resolve(None, flags(data=path, format=form, label=label, features=features, weight=weight), {}).data
@@ -226,29 +239,29 @@ class Trained:
 
 
 def scoring(path: Path) -> Trained:
-    """Return the model in a file or in a run folder, for rows of files.
+    """Return the model in a file or a run folder, for scoring rows of files.
 
     Raises:
-        StoreError: If there is none.
-        ConfigError: If it has several inputs or outputs.
+        StoreError: If there is no model.
+        ConfigError: If the model has several inputs or outputs.
     """
     known = trained(path)
     ports = known.model._ports
     if ports is not None and (len(ports.inputs), len(ports.outputs)) != (1, 1):
         names = [", ".join(name for name, _ in part) for part in (ports.inputs, ports.outputs)]
         raise ConfigError(
-            f"{path} has the inputs {names[0]} and the outputs {names[1]}, and the command line scores models of "
-            "one input and one output.  To do: load_model in Python, and its predict and evaluate",
+            f"{path} has the inputs {names[0]} and the outputs {names[1]}, but the command line scores only models "
+            "with one input and one output.  To do: use load_model, predict and evaluate in Python",
             code="config-model",
         )
     return known
 
 
 def trained(path: Path) -> Trained:
-    """Return the model in a file or in a run folder.  Raises StoreError where there is none."""
+    """Return the model in a file or a run folder.  Raises StoreError if there is no model."""
     file = path / MODEL if path.is_dir() else path
     if path.is_dir() and not file.exists():
-        raise StoreError(f"{path}: there is no {MODEL} in this folder: has the run ended?", code="store-read")
+        raise StoreError(f"{path}: this folder has no {MODEL}: has the run finished?", code="store-read")
     model = load_model(file)
     settings = file.with_name(SETTINGS)
     belongs = file.name == MODEL and settings.exists()

@@ -1,7 +1,7 @@
-"""The training rows or the test rows, read and with their targets encoded: arrays in process, frames on Spark.
+"""The training or test rows with encoded targets: arrays in process, DataFrames on Spark.
 
-Both give `fit` and `evaluate` their arguments, and a held-out share that is drawn by the rows' values, so that the
-two engines see the same rows on each side.
+Both give `fit` and `evaluate` their arguments.  Rows are held out by row hash, so that both engines hold out the same
+ones.
 """
 
 from contextlib import ExitStack
@@ -26,16 +26,24 @@ if TYPE_CHECKING:
 
 
 BY_SPARK = (*TABLES, "libsvm", "text")
-"""Formats that Spark reads; the others are read here and handed over."""
+"""Formats that Spark reads; others are read in process and passed to Spark."""
 CLASS = "firesteel_class"
-"""The column for the number of a class."""
+"""The column of class numbers."""
 
 
 @dataclass(frozen=True)
 class Framed:
-    """Rows that Spark has read.  columns, targets: the names of the features and of the labels.
+    """Rows in a Spark DataFrame.
 
-    classes: how many there are, where the labels are numbers of classes for certain.
+    Args:
+        source: The file, for messages.
+        frame: The DataFrame.
+        columns: Columns of the features.
+        targets: Columns of the labels.
+        weight: Column of row weights.
+        names: Names of the inputs, if they have names.
+        picture: Height and width, if the inputs are pixels.
+        classes: Number of classes, if the labels are known to be class numbers.
     """
 
     source: str
@@ -49,9 +57,15 @@ class Framed:
 
 
 def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> FileRows | Framed:
-    """Return the rows asked for, through Spark if a session is given.  Raises DataError.
+    """Return the rows to read, through Spark if there is a session.
 
-    stack: what closes what Spark must hold on to.
+    Args:
+        wanted: What to read.
+        spark: The Spark session, or None.
+        stack: Closes the resources of Spark.
+
+    Raises:
+        DataError: If the rows cannot be read.
     """
     if spark is None or wanted.format not in BY_SPARK or (wanted.format == "text" and wanted.labels is None):
         return load(wanted)
@@ -68,16 +82,16 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> FileRow
     words = [name for name in picked.features if kinds[name].startswith(("string", "date", "timestamp"))]
     if wanted.as_table or words:
         if "://" in wanted.path:
-            what = f"column {words[0]!r} holds more than numbers" if words else "its columns are those of a table"
+            what = f"column {words[0]!r} is not numeric" if words else "its columns are those of a table"
             raise ConfigError(
-                f"{source}: {what}, which is read from a file that is here: copy it, or give a stage of "
-                "firesteel.spark the DataFrame: "
+                f"{source}: {what}, and tables are read from local files only: copy the file, or pass a DataFrame to "
+                "a stage of firesteel.spark: "
                 f"NeuralNetworkClassifier(labelCol={','.join(picked.label)!r}).fit(df)",
                 code="config-engine",
             )
         return load(wanted)
     if len(picked.label) == 1:
-        with explained(source), described(spark, "firesteel: looking at the labels"):
+        with explained(source), described(spark, "firesteel: profiling the labels"):
             frame = number_label(frame, picked.label[0])
     wide = len(picked.features) == 1 and kinds[picked.features[0]].startswith(("array", "binary", "vector", "struct"))
     names = None if wide else picked.features
@@ -85,7 +99,7 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> FileRow
 
 
 def _pair(wanted: Ask, spark: "SparkSession", stack: ExitStack) -> Framed:
-    """Return the rows of two text files, whose labels are one-hot, or a number a line."""
+    """Return the rows of two text files; labels are one-hot, or one number per line."""
     from firesteel.spark.files import explained
     from firesteel.spark.lines import paired
 
@@ -97,7 +111,7 @@ def _pair(wanted: Ask, spark: "SparkSession", stack: ExitStack) -> Framed:
 
 
 def labels(rows: FileRows | Framed) -> Labels:
-    """Return what is known of the labels."""
+    """Return the profile of the labels."""
     if isinstance(rows, FileRows):
         return labels_of(rows)
     from firesteel.spark.engine import described
@@ -105,16 +119,24 @@ def labels(rows: FileRows | Framed) -> Labels:
 
     if rows.classes is not None:
         return Labels(rows.targets[0], "whole", tuple(range(rows.classes)), rows=count_rows(rows.frame))
-    with explained(rows.source), described(rows.frame.sparkSession, "firesteel: looking at the labels"):
+    with explained(rows.source), described(rows.frame.sparkSession, "firesteel: profiling the labels"):
         kind, values, count = label_kind(rows.frame, rows.targets, MOST_VALUES)
     if values == ():
-        raise DataError(f"{rows.source}: there is no row in it: give at least one", code="data-empty")
+        raise DataError(f"{rows.source}: contains no rows: give at least one", code="data-empty")
     return Labels(", ".join(rows.targets), kind, values, rows.targets, len(rows.targets), count)
 
 
 @dataclass(frozen=True)
 class DataPart:
-    """x: an array (n, I), or a frame whose `columns` are the features, the label and the weight."""
+    """Rows ready for `fit` and `evaluate`.
+
+    Args:
+        source: The file, for messages.
+        x: An array (n, I), or a DataFrame.
+        y: The encoded targets of an array.
+        w: The row weights of an array.
+        columns: Feature, label and weight columns of a DataFrame.
+    """
 
     source: str
     x: Any
@@ -124,7 +146,7 @@ class DataPart:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What `fit` and `evaluate` take for all these rows."""
+        """The arguments of `fit` and `evaluate` for these rows."""
         if self.columns is None:
             return {"x": self.x, "y": self.y, "sample_weight": self.w}
         return {"x": self.x, **self.columns}
@@ -132,8 +154,11 @@ class DataPart:
     def opened(self, split: str | float, dtype: str, classes: bool, usual: tuple[float, int]) -> Foldable:
         """Return the rows as a source.
 
-        split: the share held out, by the rows' values, or "auto".  classes: whether targets are classes.
-        usual: what share that is for "auto", and of how many rows at least.
+        Args:
+            split: Share of the rows to hold out by row hash, or "auto".
+            dtype: The dtype of the network.
+            classes: Whether the targets are classes.
+            usual: For "auto", the share and the least number of rows to hold out any.
         """
         if self.columns is not None:
             from firesteel.spark.frames import source
@@ -153,25 +178,25 @@ class DataPart:
         if hold.share and (out.all() or not out.any()):
             side = "to train on" if out.all() else "to hold out"
             raise DataError(
-                f"{self.source}: validation_split={split:g} of {len(x):,} rows leaves none {side}: change it",
+                f"{self.source}: validation_split={split:g} of {len(x):,} rows leaves no rows {side}: change it",
                 code="data-empty",
             )
         return Arrays(x, y, w, dtype, out=out)
 
 
 def must_be_known(rows: Framed, task: LearningTask) -> None:
-    """Raise DataError where the labels of a frame hold a class that the training rows did not have."""
+    """Raise DataError if the labels of a DataFrame contain a class that the training rows do not have."""
     strange = [value for value in labels(rows).values or () if task.codes is not None and value not in task.codes]
     if strange:
         raise DataError(
-            f"{rows.source}: {rows.targets[0]} holds {spelled(strange[0])!r}, a class that the training rows have "
-            "not: drop those rows, or train on rows that have it",
+            f"{rows.source}: {rows.targets[0]} holds {spelled(strange[0])!r}, a class that the training rows do "
+            "not have: drop those rows, or train on rows with this class",
             code="data-label-range",
         )
 
 
 def part(rows: FileRows | Framed, task: LearningTask, spark: "SparkSession | None") -> DataPart:
-    """Return rows with the targets that the task's loss sees.  Raises DataError for classes that are unknown."""
+    """Return rows with their encoded targets.  Raises DataError for unknown classes."""
     if isinstance(rows, Framed):
         return _framed(rows, task)
     targets = encode(task, rows)

@@ -1,7 +1,7 @@
-"""How a training looks while it runs: a board of three lines on a terminal, one plain line an epoch everywhere else.
+"""Progress of a training: a live display of three lines on a terminal, otherwise one plain line per epoch.
 
-Both are callbacks that only read the history's rows; `train.py` says where the lines go.  The board fits into 60
-columns or more: where there is less room, what matters less is left out.
+Both are callbacks that read the history's rows.  The live display fits into 60 columns; on narrower terminals it
+leaves out the less important parts.
 """
 
 import math
@@ -23,23 +23,23 @@ from firesteel.train.callbacks import measured
 from firesteel.train.history import Row
 
 BAR_WIDTH = 40
-"""Columns of the bar of epochs, at most."""
+"""Greatest width of the epoch bar, in characters."""
 SPARK_WIDTH = (12, 32)
-"""Columns of the line of losses, at least and at most."""
+"""Least and greatest width of the sparkline, in characters."""
 LEVELS = "▁▂▃▄▅▆▇█"
 REDRAWN = 4
-"""How often a second the board is drawn."""
+"""Updates of the live display per second."""
 
 
 def is_live(console: Console) -> bool:
-    """Return whether lines may be drawn over: a terminal, and nobody asked for plain text."""
+    """Return whether lines can be redrawn: on a terminal, unless plain text is asked for."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("CI") or console.is_dumb_terminal
     return console.file.isatty() and not plain
 
 
 @contextmanager
 def waiting(text: str, console: Console, *, live: bool) -> Iterator[None]:
-    """Say what is being waited for; on a terminal only as long as it takes."""
+    """Show what is being waited for; on a terminal only while it lasts."""
     if live:
         with console.status(text):
             yield
@@ -54,8 +54,12 @@ def epochs_shown(
 ) -> Iterator[Callback]:
     """Give the callback that shows each epoch.
 
-    every: without a board, how many epochs share one line; the last one always has its own.
-    members: how many trainings there are; of several each has a line, without a board.
+    Args:
+        epochs: Number of epochs.
+        console: Where to print.
+        live: Whether to use the live display.
+        every: Without the live display, the number of epochs per line; the last epoch always has a line.
+        members: Number of trainings; without the live display, several have one line each.
     """
     if not live and members > 1:
         yield EachMember(members, console)
@@ -83,7 +87,7 @@ def epochs_shown(
 
 
 class EachRow(Callback):
-    """Gives each epoch's history row to a function."""
+    """Passes each epoch's history row to a function."""
 
     observes = True
 
@@ -96,7 +100,7 @@ class EachRow(Callback):
 
 
 class EachMember(Callback):
-    """Prints a line for each member that has been trained: the pass whose weights it has, and how good it was."""
+    """Prints a line for each trained member: its best epoch and that epoch's losses and metrics."""
 
     observes = True
 
@@ -113,9 +117,12 @@ class EachMember(Callback):
 
 
 class Beginning(Callback):
-    """Says what a training learns, and where it goes on if it was interrupted.
+    """Prints what a training learns, and the epoch at which it resumes.
 
-    text: what was decided of the labels, if that is to be said.  members: how many trainings there are.
+    Args:
+        console: Where to print.
+        text: What the rows decided; "" prints nothing.
+        members: Number of trainings.
     """
 
     observes = True
@@ -125,18 +132,20 @@ class Beginning(Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         if self.text and not self.params.get("member"):
-            several = f"\n{self.members} members, each trained without another part of the rows"
+            several = f"\n{self.members} members, each holding out a different part of the rows"
             text = self.text + (several if self.members > 1 else "")
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
         if self.params["resumed"]:
             done, epochs = len(self.model.history.rows), self.params["epochs"]
-            self.console.print(f"going on after epoch {done} of {epochs}", highlight=False)
+            self.console.print(f"resuming after epoch {done} of {epochs}", highlight=False)
 
 
 class Board(Callback):
-    """What is known of a training so far, drawn to fit: its progress, its losses and metrics, where the time goes.
+    """Live display of a training: progress, losses and metrics, and how the time is spent.
 
-    ended: whether nothing more is to come, so that there is nothing left to foretell.
+    Args:
+        epochs: Number of epochs.
+        members: Number of trainings.
     """
 
     observes = True
@@ -170,7 +179,7 @@ class Board(Callback):
             yield self._times(width)
 
     def _before(self) -> str:
-        """Return what goes on before the first epoch has ended."""
+        """Return the text that is shown until the first epoch has ended."""
         if self.begun is None:
             return "preparing the rows"
         return f"first epoch, {_duration(time.perf_counter() - self.begun)} so far"
@@ -185,7 +194,7 @@ class Board(Callback):
         return f"{speed:,.0f} rows/s  {_duration(max(left, 0.0))} left"
 
     def _losses(self, width: int, plain: bool) -> Text:
-        """Return the line of losses, of the validation rows if there are any, and the last value of each name."""
+        """Return the sparkline of the loss (validation loss if there is one) and the latest value of each metric."""
         values = _numbers(self.rows[-1])
         first = next(name for name in ("val_loss", "loss") if name in values)
         names = [first, *(name for name in values if name != first)]
@@ -207,14 +216,14 @@ class Board(Callback):
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """Return the values as bars of a height each, from the least to the largest; the last ones where room is short.
+    """Return values as bars, scaled from the least to the greatest; evenly spaced ones if there are too many.
 
     >>> sparkline([4.0, 2.0, 1.0, 0.5, 0.5], 8)
     '█▄▂▁▁'
     >>> sparkline([float(n) for n in range(100)], 4)
     '▁▃▆█'
     """
-    if len(values) > width:  # every value would be too narrow: take those at even distances, the last among them
+    if len(values) > width:  # take evenly spaced values, including the last
         last = len(values) - 1
         values = [values[round(last * at / max(width - 1, 1))] for at in range(width)]
     finite = [value for value in values if math.isfinite(value)] or [0.0]
@@ -224,9 +233,9 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def shares(seconds: tuple[float, float, float]) -> dict[str, float]:
-    """Return which shares of the time went into computing, into the engine, and into waiting for the slowest shard.
+    """Return the shares of time spent computing, in the engine, and waiting for the slowest shard.
 
-    They are whole hundredths, and add up to 1.
+    Shares are whole hundredths and sum to 1.
 
     >>> shares((0.75, 0.25, 1.0))
     {'computing': 0.38, 'engine': 0.5, 'waiting': 0.12}
@@ -236,7 +245,7 @@ def shares(seconds: tuple[float, float, float]) -> dict[str, float]:
 
 
 def _numbers(row: Row) -> dict[str, float]:
-    """Return the losses and metrics that are a number each: those of training, then those of validation."""
+    """Return the losses and metrics that are single numbers, training before validation."""
     values = {name: value for name, value in measured(row).items() if isinstance(value, float)}
     return dict(sorted(values.items(), key=lambda item: (item[0] == "learning_rate", item[0].startswith("val_"))))
 
@@ -253,7 +262,7 @@ def _number(value: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Return a time in words.
+    """Return a duration as text.
 
     >>> [_duration(seconds) for seconds in (0.34, 8.2, 75.0, 600.0, 4980.0)]
     ['0.3 s', '8 s', '1 min 15 s', '10 min 00 s', '1 h 23 min']

@@ -1,7 +1,6 @@
-"""Rows out of files, in process: whatever the format, they become an array of features and one of labels.
+"""Reading rows from files in process: every format becomes an array of features and one of labels.
 
-`FORMATS` says which function reads what; Spark's reading is in `firesteel/spark/files.py`.  What the labels mean is
-decided in `task.py`.
+`READERS` maps formats to functions; `firesteel/spark/files.py` reads with Spark.  `task.py` interprets the labels.
 """
 
 import os
@@ -30,23 +29,32 @@ from firesteel.tables.schema import NUMBERS, TEXT, WORDS, ColumnValues, Schema
 ENDINGS = {".csv": "csv", ".idx": "idx", ".npy": "numpy", ".npz": "numpy", ".parquet": "parquet", ".pq": "parquet"}
 ENDINGS |= dict.fromkeys((".libsvm", ".svm", ".svmlight"), "libsvm")
 PACKED = (".bz2", ".gz", ".lz4", ".xz", ".zst")
-"""Endings of packed files, in front of which another says what they hold."""
+"""Extensions of compressed files; the extension before them shows the format."""
 MEMORY = ("arrays", "frame")
-"""What a run folder says of rows that no file holds."""
+"""What a run folder records as the source of rows that came from memory."""
 TABLES = ("csv", "parquet")
-"""Formats whose columns have names."""
+"""Formats with named columns."""
 FRACTION = re.compile(r"[+-]?\d*[.,]\d+", re.ASCII)
-"""A number that names no class."""
-NO_TEXT = "a network takes numbers: turn it into numbers, or name other columns with --features"
+"""A fractional number, which cannot be the name of a class."""
+NO_TEXT = "networks need numbers: convert it to numbers, or choose other columns with --features"
 
 
 @dataclass(frozen=True)
 class FileRows:
-    """x: (n, I) numbers.  y: (n,) of any kind, (n, T) numbers, or None.  w: (n,) or None.
+    """Rows read from a file.
 
-    columns: of the file, that are the features.  names: of the inputs.  targets: of the label's columns.
-    by_value: whether the format has but one kind of number, so that whole ones are classes.
-    schema: how columns of any kind became x; None where they were numbers.  table: those columns.
+    Args:
+        source: The file, for messages.
+        x: The features, (n, I).
+        y: The labels: (n,) of any kind, (n, T) numbers, or None.
+        w: The row weights, (n,), or None.
+        columns: Names of the feature columns in the file.
+        names: Names of the inputs.
+        targets: Names of the label columns.
+        picture: Height and width, if the inputs are pixels.
+        by_value: Whether the format has a single numeric type, so that integral values count as integers.
+        schema: The schema that encoded x; None if the columns were numbers.
+        table: The columns before they were encoded.
     """
 
     source: str
@@ -64,11 +72,23 @@ class FileRows:
 
 @dataclass(frozen=True)
 class Ask:
-    """What to read.  labels: the labels' file.  label, features, weight: columns.  inputs: I, if it must be that.
+    """What to read.
 
-    format "set": a set of SETS.  part: 0, its training part, or 1.  labelled: whether there must be labels.
-    ignore: columns that are left out.  kinds: of columns whose cells do not say it.  zone: of moments.
-    raw: whether columns are those of a table even where all are numbers.  schema: that of the model they are for.
+    Args:
+        path: The file, or the name of a data set.
+        format: The format; "set" for a data set.
+        labels: The file of labels.
+        label: Columns of labels.
+        features: Columns of features.
+        weight: Column of row weights.
+        inputs: Required number of inputs, if any.
+        part: For a data set, 0 for the training part and 1 for the test part.
+        labelled: Whether labels are required.
+        ignore: Columns to leave out.
+        kinds: Kinds of columns that cells do not show.
+        zone: Time zone of timestamps.
+        raw: Whether to read the columns as a table even if all are numbers.
+        schema: The schema of the model that the rows are for.
     """
 
     path: str
@@ -88,25 +108,25 @@ class Ask:
 
     @property
     def as_table(self) -> bool:
-        """Whether columns are taken as they are, of any kind, whatever they hold."""
+        """Whether to read the columns as a table, whatever they contain."""
         return self.raw or self.schema is not None
 
 
 def has_test(data: DataSettings) -> bool:
-    """Return whether the settings say what to read as test part."""
+    """Return whether the settings name test rows."""
     return data.test is not None or data.train in SETS
 
 
 def ask(data: DataSettings, part: int = 0, *, labelled: bool = True) -> Ask:
-    """Return what the settings say to read as training (0) or test part (1).
+    """Return what the settings say to read as the training (0) or test part (1).
 
-    Raises ConfigError for what is neither a set nor looks like a file.
+    Raises ConfigError if the name is neither a data set nor a file.
     """
     path = data.train if part == 0 or data.test is None else data.test
     if path in MEMORY and part == 0:
         raise ConfigError(
-            f"the rows of this training were {path} in memory, and no file holds them: save them, and name the file "
-            "with --data",
+            f"the rows of this training were {path} in memory, not in a file: save them and give the file with "
+            "--data",
             code="config-memory",
         )
     if path in SETS:
@@ -121,23 +141,23 @@ def ask(data: DataSettings, part: int = 0, *, labelled: bool = True) -> Ask:
     for key in ("features", "weight", "ignore_cols", "column_kinds"):
         if getattr(data, key):
             raise ConfigError(
-                f"{key} names columns, and {form} files have none: leave it out, or use CSV or Parquet",
+                f"{key} names columns, but {form} files have no column names: leave it out, or use CSV or Parquet",
                 code="config-column",
             )
     if form != "libsvm" and not path.endswith(".npz") and labelled and label_file is None:
         flag = "--test-label" if part else "--label"
-        raise ConfigError(f"{path}: name the file that holds its labels with {flag}", code="config-label")
+        raise ConfigError(f"{path}: give the file of its labels with {flag}", code="config-label")
     return Ask(path, form, label_file, labelled=labelled)
 
 
 def unpacked_name(name: str) -> str:
-    """Return a file's name without the ending that says how it is packed."""
+    """Return a file name without the extension of its compression."""
     stem, ending = os.path.splitext(name)
     return stem if ending in PACKED else name
 
 
 def format_of(path: str, has_labels_file: bool) -> str:
-    """Return the format that a file's name says.  Raises ConfigError where it says none.
+    """Return the format that a file name shows.  Raises ConfigError if it shows none.
 
     >>> format_of("rows.csv", False), format_of("train-images-idx3-ubyte.gz", True)
     ('csv', 'idx')
@@ -151,19 +171,25 @@ def format_of(path: str, has_labels_file: bool) -> str:
     if ending in ENDINGS:
         return ENDINGS[ending]
     raise ConfigError(
-        f"{path!r} is no data set, and its ending says no format: {nearest(path, SETS)}the sets are "
-        f"{', '.join(SETS)}; for a file give --format {'|'.join(FORMATS)}",
+        f"{path!r} is not a data set, and its extension shows no format: {nearest(path, SETS)}the data sets are "
+        f"{', '.join(SETS)}; for a file add --format {'|'.join(FORMATS)}",
         code="config-data",
     )
 
 
 def load(wanted: Ask, *, finite: bool = True) -> FileRows:
-    """Return the rows asked for.  Raises DataError for what cannot be read, with the file and the place in it.
+    """Read rows in process.
 
-    finite: whether numbers that are not finite are refused.
+    Args:
+        wanted: What to read.
+        finite: Whether to refuse NaN and infinite values.
+
+    Raises:
+        ConfigError: If the path is a URL.
+        DataError: If the rows cannot be read; the message shows the file and the place in it.
     """
     if "://" in wanted.path:
-        raise ConfigError(f"{wanted.path}: only Spark reads from there: add --engine spark", code="config-engine")
+        raise ConfigError(f"{wanted.path}: only Spark reads URLs: add --engine spark", code="config-engine")
     rows = READERS[wanted.format](wanted)
     for array, names, call in ((rows.x, rows.names, "input"), (rows.y, rows.targets, "label")):
         if finite and array is not None and array.dtype.kind == "f":
@@ -174,15 +200,15 @@ def load(wanted: Ask, *, finite: bool = True) -> FileRows:
 
 
 def _check_weights(path: str, weights: NDArray[Any], name: str) -> None:
-    """Raise DataError where weights are not finite or negative, with the column, the row and how many are."""
+    """Raise DataError if weights are negative or not finite, with the column, the row and the count."""
     _check_numbers(path, weights, [name], "weight")
     below = weights < 0
-    what, remedy = f"a negative number: {weights[below.argmax()]:g}", "weights are counts or importances: 0 or more"
+    what, remedy = f"a negative number: {weights[below.argmax()]:g}", "weights must be 0 or more"
     refuse_rows(path, name, below, what, remedy, "data-negative-weight")
 
 
 def _check_numbers(path: str, array: NDArray[Any], names: Sequence[str] | None, call: str) -> None:
-    """Raise DataError where values are not finite, with the column, the row and how many rows are like that."""
+    """Raise DataError if values are not finite, with the column, the row and the count."""
     with np.errstate(all="ignore"):
         if np.isfinite(array.sum()):
             return
@@ -192,23 +218,23 @@ def _check_numbers(path: str, array: NDArray[Any], names: Sequence[str] | None, 
     if count:
         name = f"column {names[column]!r}" if names else f"{call} {column}" if array.ndim == 2 else f"the {call}"
         raise DataError(
-            f"{path}: {name} holds {'NaN' if value == 'nan' else value} at row {row}; {count:,} of {len(bad):,} rows "
-            "hold what is not finite: fill it in, or drop those rows",
+            f"{path}: {name} holds {'NaN' if value == 'nan' else value} at row {row}; {count:,} of {len(bad):,} "
+            "rows have values that are not finite: fill them in, or drop those rows",
             code="data-nan" if value == "nan" else "data-infinite",
         )
 
 
 def _named(wanted: Ask, rows: FileRows) -> NDArray[Any]:
-    """Return labels of text, as numbers if all of them are some; raise DataError for what stands for no value."""
+    """Return labels of text, converted if all are numbers.  Raises DataError for missing values and stray text."""
     distinct, where = np.unique(rows.y, return_inverse=True)
     gaps = np.array([is_missing(text) for text in distinct.tolist()])[where]
     if gaps.any():
-        raise _gap(wanted, rows, gaps, is_missing, "stands for no value")
+        raise _gap(wanted, rows, gaps, is_missing, "is a missing value")
     if wanted.format == "csv":
         _check_classes(Path(wanted.path), rows.targets[0], rows.y)
     stray = np.array([_is_stray(text) for text in distinct.tolist()])
     if are_stray(int(stray[where].sum()), sum(map(is_numeral, distinct.tolist())), len(where)):
-        raise _gap(wanted, rows, stray[where], _is_stray, "is no number, as all others are")
+        raise _gap(wanted, rows, stray[where], _is_stray, "is not a number like the others")
     return rows.y.astype(np.float64) if all(map(is_numeral, distinct.tolist())) else rows.y
 
 
@@ -223,8 +249,8 @@ def _gap(wanted: Ask, rows: FileRows, gaps: NDArray[Any], is_gap: Callable[[str]
         line, cell, *_ = find_cell(Path(path), name, is_gap)
         place, path = "", f"{path}, line {line}"
     return DataError(
-        f"{path}: column {name!r} holds {cell[:40]!r}{place}, which {what}; {int(gaps.sum()):,} of {len(gaps):,} "
-        "rows are like that: fill it in, or drop those rows",
+        f"{path}: column {name!r} holds {cell[:40]!r}{place}, which {what}; {int(gaps.sum()):,} of "
+        f"{len(gaps):,} rows are like that: fill it in, or drop those rows",
         code="data-missing-value",
     )
 
@@ -234,7 +260,7 @@ def _gap(wanted: Ask, rows: FileRows, gaps: NDArray[Any], is_gap: Callable[[str]
 
 @dataclass(frozen=True)
 class Picked:
-    """The columns of a table that are what."""
+    """The roles of a table's columns."""
 
     features: tuple[str, ...]
     label: tuple[str, ...]
@@ -242,22 +268,22 @@ class Picked:
 
     @property
     def all(self) -> list[str]:
-        """Every column in use, once."""
+        """All columns in use, without duplicates."""
         return list(dict.fromkeys([*self.features, *self.label, *([self.weight] if self.weight else [])]))
 
 
 def pick(wanted: Ask, columns: Sequence[str]) -> Picked:
-    """Return which of a table's columns are the features, the label and the weight.
+    """Return the feature, label and weight columns of a table.
 
-    Without a word the label is the column "label", and the features are all that is left.
-    Raises DataError for columns that are not there.
+    By default the label is the column "label", and the features are all other columns.
+    Raises DataError for missing columns.
     """
     label = wanted.label if wanted.label is not None else (("label",) if "label" in columns else ())
     if not wanted.labelled and not set(label) <= set(columns):
         label = ()
     if wanted.labelled and not label:
         raise ConfigError(
-            f"{wanted.path}: name the column to predict with --label; there are {', '.join(columns)}",
+            f"{wanted.path}: choose the column to predict with --label: {', '.join(columns)}",
             code="config-label",
         )
     weight = wanted.weight if wanted.labelled else None
@@ -267,22 +293,23 @@ def pick(wanted: Ask, columns: Sequence[str]) -> Picked:
     for name in (*features, *label, *([weight] if weight else []), *ignored):
         if name not in columns:
             raise DataError(
-                f"{wanted.path}: there is no column {name!r}: {nearest(name, columns)}there are {', '.join(columns)}",
+                f"{wanted.path}: there is no column {name!r}: {nearest(name, columns)}the columns are "
+                f"{', '.join(columns)}",
                 code="data-column",
             )
     if not features:
-        raise DataError(f"{wanted.path}: no column is left for the features", code="data-column")
+        raise DataError(f"{wanted.path}: no columns are left as features", code="data-column")
     if both := set(features) & set(label):
         raise ConfigError(f"column {min(both)!r} cannot be both a feature and the label", code="config-column")
     return Picked(features, label, weight)
 
 
 Text = Callable[[str], str]
-"""Says of a column of text where it is what."""
+"""Builds the error message for a text column."""
 
 
 def _numbers(wanted: Ask, picked: Picked, table: Mapping[str, NDArray[Any]], text: Text) -> FileRows:
-    """Return rows out of columns whose features are numbers."""
+    """Return rows from numeric feature columns."""
     for name in picked.features:
         if table[name].ndim > 1 and picked.features != (name,):
             raise _arrays(wanted, name, f"it must be the only feature: --features {name}")
@@ -295,7 +322,15 @@ def _numbers(wanted: Ask, picked: Picked, table: Mapping[str, NDArray[Any]], tex
 
 
 def _any(wanted: Ask, picked: Picked, columns: Any, table: Mapping[str, NDArray[Any]], text: Text) -> FileRows:
-    """Return rows out of columns of any kind.  columns: the features.  table: the label and the weight."""
+    """Return rows from feature columns of any kind.
+
+    Args:
+        wanted: What is read.
+        picked: The roles of the columns.
+        columns: The feature columns.
+        table: The label and weight columns.
+        text: Builds the error message for a text column.
+    """
     y, w = _others(wanted, picked, table, text)
     kinds = wanted.kinds if wanted.schema is None else {}
     try:
@@ -309,16 +344,16 @@ def _any(wanted: Ask, picked: Picked, columns: Any, table: Mapping[str, NDArray[
 
 
 def _others(wanted: Ask, picked: Picked, table: Mapping[str, NDArray[Any]], text: Text) -> tuple[Any, Any]:
-    """Return the label and the weight, None where there is none."""
+    """Return the labels and the weights, each None if there are none."""
     several = len(picked.label) > 1
     for name in (*([picked.weight] if picked.weight else []), *(picked.label if several else ())):
         if table[name].dtype.kind == "U":
             raise DataError(f"{wanted.path}{text(name)}", code="data-text")
         if table[name].ndim > 1 and name == picked.weight:
-            raise _arrays(wanted, name, "give a column with a number in each row")
+            raise _arrays(wanted, name, "choose a column with one number per row")
     labels = [table[name] for name in picked.label]
     if any(label.ndim > 1 for label in labels):
-        raise _arrays(wanted, picked.label[0], "give a column for each target")
+        raise _arrays(wanted, picked.label[0], "choose one column per target")
     y = None if not labels else np.column_stack(labels) if several else labels[0]
     return y, table[picked.weight].astype(np.float64) if picked.weight else None
 
@@ -335,7 +370,7 @@ def _csv(wanted: Ask) -> FileRows:
         line, cell, count, rows = find_cell(path, name, lambda cell: not (is_number(cell) or is_word(cell)))
         if not count:  # true and false among numbers
             line, cell, count, rows = find_cell(path, name, is_word)
-        many = f"{count:,} of {rows:,} rows hold text there"
+        many = f"text in {count:,} of {rows:,} rows"
         return f", line {line}: column {name!r} holds {cell[:40]!r}, and {many}: {NO_TEXT}"
 
     numbers = None if wanted.as_table else numbers_of(path, picked.all, picked.features)
@@ -350,7 +385,7 @@ def _csv(wanted: Ask) -> FileRows:
 
 
 def _check_words(wanted: Ask, name: str, values: ColumnValues) -> None:
-    """Raise DataError where text stands in a column of numbers: in a few cells, or as numbers with commas."""
+    """Raise DataError if a numeric column contains text: in a few cells, or as numbers with commas."""
     kinds = {} if wanted.schema is None else {column.name: column.kinds for column in wanted.schema.columns}
     if values.kind != TEXT or values.absent.all() or name in wanted.kinds or kinds.get(name) == WORDS:
         return
@@ -365,28 +400,28 @@ def _check_words(wanted: Ask, name: str, values: ColumnValues) -> None:
     line, cell, count, rows = find_cell(path, name, lambda cell: not (is_number(cell) or is_missing(cell)))
     other = f", or train without it (--ignore-cols {name}) or on its words (--column-kinds {name}=category)"
     raise DataError(
-        f"{path}, line {line}: column {name!r} holds {cell[:40]!r}, which is no number; {count:,} of {rows:,} rows "
-        "are like that, in a column of numbers: write numbers as 1.5, and nothing where none is known"
+        f"{path}, line {line}: column {name!r} holds {cell[:40]!r}, which is not a number; {count:,} of {rows:,} "
+        "rows are like that in this numeric column: write numbers as 1.5, and leave missing ones empty"
         f"{other if wanted.schema is None else ''}",
         code="data-text",
     )
 
 
 def _check_classes(path: Path, name: str, labels: NDArray[Any]) -> None:
-    """Raise DataError where a label of text is a column of numbers that could not be read as such."""
+    """Raise DataError if a text label is really a numeric column that could not be parsed."""
     number = next((label for label in np.unique(labels).tolist() if FRACTION.fullmatch(label.strip())), None)
     if number is None:
         return
     line, cell, count, rows = find_cell(path, name, lambda cell: not is_number(cell))
     raise DataError(
-        f"{path}, line {line}: column {name!r} holds {cell[:40]!r}, which is no number, as do {count:,} of {rows:,} "
-        f"rows, while {number[:40]!r} is none to name a class: write numbers as 1.5, or drop those rows",
+        f"{path}, line {line}: column {name!r} holds {cell[:40]!r}, which is not a number, in {count:,} of "
+        f"{rows:,} rows, but {number[:40]!r} cannot be a class: write numbers as 1.5, or drop those rows",
         code="data-text",
     )
 
 
 def parquet() -> Any:
-    """Return the module that reads and writes Parquet.  Raises SparkSetupError without pyarrow."""
+    """Return the module that reads and writes Parquet.  Raises SparkSetupError if pyarrow is missing."""
     return imported("firesteel.spark.parquet", "Parquet", "spark", SparkSetupError, "spark-missing")
 
 
@@ -406,7 +441,7 @@ def _parquet(wanted: Ask) -> FileRows:
 
 
 def unfit(wanted: Ask) -> tuple[Picked, dict[str, str]]:
-    """Return which columns of a table are what, and of each feature that cannot be one what is wrong with it."""
+    """Return the roles of a table's columns, and the problem of each feature that cannot be used."""
     path, found = Path(wanted.path), dict[str, str]()
     csv = wanted.format == "csv"
     picked = pick(wanted, csv_columns(path) if csv else parquet().parquet_columns(path))
@@ -446,7 +481,7 @@ def _numpy(wanted: Ask) -> FileRows:
     if wanted.path.endswith(".npz"):
         x, y = read_npz(Path(wanted.path))
         if y is None and wanted.labels is None and wanted.labelled:
-            raise DataError(f'{wanted.path}: has no array "y" with the labels', code="data-numpy")
+            raise DataError(f'{wanted.path}: has no array "y" of labels', code="data-numpy")
     else:
         x, y = read_npy(Path(wanted.path)), None
     return _paired(wanted, x, read_npy(Path(wanted.labels)) if wanted.labels else y)
@@ -460,10 +495,10 @@ def _text(wanted: Ask) -> FileRows:
 
 
 def _paired(wanted: Ask, x: NDArray[Any], y: NDArray[Any] | None) -> FileRows:
-    """Return rows out of two arrays, which must be as long."""
+    """Return rows from two arrays of equal length."""
     if x.dtype.kind not in "uifb" or x.ndim < 2:
         raise DataError(
-            f"{wanted.path}: holds {x.dtype} of shape {x.shape}: rows of numbers are wanted, (rows, inputs)",
+            f"{wanted.path}: contains {x.dtype} of shape {x.shape}: it must be numbers, (rows, inputs)",
             code="data-shape",
         )
     if y is not None:
@@ -471,14 +506,14 @@ def _paired(wanted: Ask, x: NDArray[Any], y: NDArray[Any] | None) -> FileRows:
             y = y[:, 0]
         if y.dtype.kind not in "uifbU" or y.ndim not in (1, 2) or (y.ndim == 2 and y.dtype.kind == "U"):
             raise DataError(
-                f"{wanted.labels or wanted.path}: labels are {y.dtype} of shape {y.shape}: one a row is wanted, or a "
-                "row of numbers",
+                f"{wanted.labels or wanted.path}: labels are {y.dtype} of shape {y.shape}: give one label per row, "
+                "or a row of numbers",
                 code="data-shape",
             )
         if len(y) != len(x):
             raise DataError(
-                f"{wanted.path} has {len(x):,} rows and {wanted.labels or 'y'} has {len(y):,} labels: they must be "
-                "as many, in the same order: is it the right pair?",
+                f"{wanted.path} has {len(x):,} rows, but {wanted.labels or 'y'} has {len(y):,} labels: give files "
+                "with the same number of rows, in the same order",
                 code="data-lengths",
             )
     picture = (x.shape[1], x.shape[2]) if x.ndim == 3 else None

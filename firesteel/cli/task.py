@@ -1,9 +1,8 @@
-"""What is to be predicted, from the labels themselves: classes, several yes or no, or numbers.
+"""The learning task, inferred from the labels: classification, multilabel classification or regression.
 
-Text and true/false are classes, and so are whole numbers that take few values compared with the rows; other numbers
-are to be predicted as numbers, and a loss that is given decides otherwise.  The same words go for arrays (`rows.py`)
-and frames (`firesteel/spark/files.py`), and the value counts, not the type: 1, 1.0, a decimal 1 and the text "1" are
-whole.
+Text, true/false, and integers with few distinct values relative to the rows are classes; other numbers are regression
+targets.  An explicit loss overrides this.  Arrays (`rows.py`) and DataFrames (`firesteel/spark/files.py`) follow the
+same rules, which depend on values, not types: 1, 1.0, a decimal 1 and the text "1" are all integers.
 """
 
 from collections.abc import Mapping
@@ -26,20 +25,24 @@ WORDS = {
     "marks": "columns of 0 and 1",
     "numbers": "columns of numbers",
 }
-"""What labels of each kind are called."""
+"""Names of the kinds of labels, for messages."""
 MANY = 20
-"""Values that are many for classes which do not count from 0 or 1."""
+"""Greatest number of classes that are not numbered from 0 or 1."""
 MOST_VALUES = 1_000
-"""Whole numbers that take more values than this are no classes."""
+"""Greatest number of distinct values that are counted, and can be classes."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of the labels.
+    """The profile of the labels.
 
-    kind: "text", "flag", "whole" or "number"; or of several columns "one-hot", "marks" (0 and 1) or "numbers".
-    values: the distinct ones, sorted; None where they are not counted or too many.  columns: how many there are.
-    rows: how many labels there are, 0 where they are not counted.
+    Args:
+        name: Name of the label, for messages.
+        kind: "text", "flag", "whole" or "number"; for several columns "one-hot", "marks" (0 and 1) or "numbers".
+        values: The distinct values, sorted; None if they are not counted or too many.
+        names: Names of the columns, if there are several.
+        columns: Number of columns.
+        rows: Number of rows; 0 if they are not counted.
     """
 
     name: str
@@ -51,7 +54,7 @@ class Labels:
 
     @property
     def text(self) -> str:
-        """What they hold, in words."""
+        """Description of the values."""
         if self.columns > 1:
             count = f"{self.columns:,} "
         elif self.kind in ("flag", "number"):
@@ -63,11 +66,16 @@ class Labels:
 
 @dataclass(frozen=True)
 class LearningTask:
-    """kind: "classification", "multilabel" or "regression".  outputs: O of the network.
+    """A learning task.
 
-    classes: the names of the classes, in order; None where they are just 0..O-1.
-    codes: the class of each label as it stands in the file; None where labels are what they are.
-    one_hot: whether columns say the class.  decision: what was decided, of what, in one line.
+    Args:
+        kind: "classification", "multilabel" or "regression".
+        loss: The loss.
+        outputs: Number of outputs of the network.
+        classes: Names of the classes in order; None if they are 0..O-1.
+        codes: Class of each label in the file; None if labels are classes or numbers already.
+        one_hot: Whether the label columns are one-hot.
+        decision: What was decided, in one line.
     """
 
     kind: str
@@ -80,7 +88,7 @@ class LearningTask:
 
 
 def labels_of(rows: FileRows) -> Labels:
-    """Return what is known of labels in an array."""
+    """Return the profile of labels in an array."""
     y, name = rows.y, rows.targets[0] if rows.targets else "the label"
     if y.ndim == 2:
         values = np.asarray(y, np.float64)
@@ -97,10 +105,11 @@ def labels_of(rows: FileRows) -> Labels:
 
 
 def are_classes(values: tuple[Any, ...] | None, rows: int) -> bool:
-    """Return whether whole numbers are classes, by how many values there are compared with the rows.
+    """Return whether integers are classes, from the number of distinct values relative to the rows.
 
-    Two are, and up to 10 that count from 0 or 1, or occur twice on average; up to 20 that are a hundredth of the
-    rows, or a tenth if they count from 0 or 1; and more, if they are a hundredth and count from 0 or 1.
+    Two values are; up to 10 if they are numbered from 0 or 1, or occur twice on average; up to 20 if they are at most
+    a hundredth of the rows, or a tenth if numbered from 0 or 1; more than 20 if they are at most a hundredth and
+    numbered from 0 or 1.
 
     >>> [are_classes(tuple(range(low, high)), 5_000) for low, high in ((0, 10), (18, 81), (1, 27))]
     [True, False, True]
@@ -116,7 +125,7 @@ def are_classes(values: tuple[Any, ...] | None, rows: int) -> bool:
 
 
 def spelled(value: Any) -> str:
-    """Return how a class is called.
+    """Return the name of a class.
 
     >>> [spelled(value) for value in ("cat", True, -1, 2.0)]
     ['cat', 'true', '-1', '2']
@@ -127,9 +136,16 @@ def spelled(value: Any) -> str:
 
 
 def decide(labels: Labels, given: Any, class_names: tuple[str, ...] | None = None) -> LearningTask:
-    """Return the task that labels and the loss that was given, if one was, make together.
+    """Return the task for these labels and the loss that was set, if any.
 
-    Raises ConfigError for a loss that does not go with such labels, and DataError for labels that are no classes.
+    Args:
+        labels: The profile of the labels.
+        given: The loss, or None.
+        class_names: Names of the classes, if known.
+
+    Raises:
+        ConfigError: If the loss does not suit the labels.
+        DataError: If labels must be classes and are not.
     """
     loss = None if given is None else losses.get(given)
     task = _decided(labels, loss, class_names)
@@ -152,8 +168,8 @@ def _decided(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, .
     if labels.kind == "text":
         such, hint = "", ""
         if labels.values:
-            such, hint = f", such as {labels.values[0]!r}", ": leave the loss out, and it is taken for classes"
-        text = f"{labels.name} holds text{such}, and {type(loss).__name__} predicts numbers{hint}"
+            such, hint = f", such as {labels.values[0]!r}", ": leave out the loss to use the text as classes"
+        text = f"{labels.name} holds text{such}, but {type(loss).__name__} predicts numbers{hint}"
         raise ConfigError(text, code="config-loss")
     return LearningTask("regression", loss or losses.get("mean_squared_error"), 1)
 
@@ -166,14 +182,16 @@ def _columns(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, .
     names = class_names or labels.names or None
     if class_names is not None and len(class_names) != labels.columns:
         raise ConfigError(
-            f"class_names holds {len(class_names)} names, and there are {labels.columns} labels a row",
+            f"class_names has {len(class_names)} names, but there are {labels.columns} labels per row",
             code="config-class-names",
         )
     if labels.kind == "one-hot" and (loss is None or loss.targets == "class"):
         sparse = loss or losses.get("sparse_categorical_crossentropy")
         return LearningTask("classification", sparse, labels.columns, names, one_hot=True)
     if loss is not None and loss.targets == "class":
-        raise _unfit(loss, f"wants one class a row, and {labels.name} are no one-hot columns: leave the loss out")
+        raise _unfit(
+            loss, f"needs one class per row, but not all rows of {labels.name} are one-hot: leave out the loss"
+        )
     if labels.kind in ("one-hot", "marks") and (loss is None or loss.targets == "unit"):
         chosen = loss or losses.get("binary_crossentropy")
         kind = "classification" if chosen.natural == "softmax" else "multilabel"
@@ -184,33 +202,33 @@ def _columns(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, .
 def _classes(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, ...] | None) -> LearningTask:
     values = labels.values
     if values is None:
-        what = "numbers that are not whole" if labels.kind == "number" else f"more than {MOST_VALUES:,} values"
-        todo = "for a number to predict give --loss mean_squared_error"
+        what = "fractional numbers" if labels.kind == "number" else f"more than {MOST_VALUES:,} values"
+        todo = "for regression use --loss mean_squared_error"
         if labels.kind == "text":
-            what, todo = f"more than {MOST_VALUES:,} texts", "name a column of classes or of numbers with --label"
+            what, todo = f"more than {MOST_VALUES:,} texts", "choose a column of classes or numbers with --label"
         raise DataError(f"{labels.name} holds {what}: {todo}", code="data-label-range")
     chosen = loss or losses.get("sparse_categorical_crossentropy")
     codes, names = _coded(labels.name, labels.kind, values, class_names)
     count = len(values) if names is None else len(names)
     if count < 2:
         raise DataError(
-            f"{labels.name} is {spelled(values[0])} in every row: there must be two classes at least",
+            f"{labels.name} is {spelled(values[0])} in every row: there must be at least two classes",
             code="data-label-range",
         )
     if chosen.targets == "class":
         return LearningTask("classification", chosen, count, names, codes)
     if chosen.natural == "softmax":
-        raise _unfit(chosen, "takes one-hot rows: for one class a row use sparse_categorical_crossentropy")
+        raise _unfit(chosen, "takes one-hot rows: for one class per row use sparse_categorical_crossentropy")
     if count > 2:
         hint = "use sparse_categorical_crossentropy"
-        raise _unfit(chosen, f"separates two classes, and {labels.name} has {count}: {hint}")
+        raise _unfit(chosen, f"separates two classes, but {labels.name} has {count}: {hint}")
     return LearningTask("classification", chosen, 1, names, codes)
 
 
 def _coded(
     name: str, kind: str, values: tuple[Any, ...], class_names: tuple[str, ...] | None
 ) -> tuple[Mapping[Any, int] | None, tuple[str, ...] | None]:
-    """Return the class of each value, or None where values are classes already; and the names of the classes."""
+    """Return the class of each value, or None if values are classes already; and the names of the classes."""
     counted = kind in ("whole", "number") and all(0 <= value for value in values)
     if class_names is None:
         if counted and values == tuple(range(len(values))):
@@ -222,14 +240,14 @@ def _coded(
         return None, class_names
     strange = next(value for value in values if spelled(value) not in class_names)
     raise DataError(
-        f"{name} holds {spelled(strange)!r}, and the classes are {', '.join(class_names)}", code="data-label-range"
+        f"{name} holds {spelled(strange)!r}, but the classes are {', '.join(class_names)}", code="data-label-range"
     )
 
 
 def encode(task: LearningTask, rows: FileRows) -> NDArray[np.float64]:
-    """Return the targets that the task's loss sees, (n,) or (n, T).
+    """Return the targets as the task's loss takes them, (n,) or (n, T).
 
-    Raises DataError for a label that the training rows did not have, with its row.
+    Raises DataError for a label that the training rows do not have, with its row.
     """
     y = rows.y
     if task.one_hot:
@@ -244,8 +262,8 @@ def encode(task: LearningTask, rows: FileRows) -> NDArray[np.float64]:
         row = int(bad.argmax())
         raise DataError(
             f"{rows.source}: {rows.targets[0] if rows.targets else 'the label'} is {spelled(y[row].item())!r} at row "
-            f"{row}, and {int(bad.sum()):,} of {len(y):,} rows have a class that the training rows have not: drop "
-            "those rows, or train on rows that have it",
+            f"{row}, and {int(bad.sum()):,} of {len(y):,} rows have a class that the training rows do not have: drop "
+            "those rows, or train on rows with this class",
             code="data-label-range",
         )
     return encoded

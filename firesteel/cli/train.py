@@ -1,7 +1,7 @@
-"""`firesteel train` and `firesteel demo`: one network on one data set, in process or on Spark, with the same bits.
+"""`firesteel train` and `firesteel demo`: train one network on one data set, in process or on Spark.
 
-The command gathers settings, from a file, the environment and its options; `training.py` does the work.  Where the
-settings name a run folder, `firesteel.report.RunFolder` writes it, and progress is kept there too.
+`train` collects settings from a file, the environment and options; `training.py` does the work.  If the settings name
+a run folder, `firesteel.report.RunFolder` writes it and progress is saved there.
 """
 
 import json
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 NO_SETTINGS = ("file", "resume", "dry_run", "print_config", "as_json")
-"""What the command takes that is no setting of a training."""
+"""Parameters of the command that are not training settings."""
 
 
 def train(
@@ -78,92 +78,60 @@ def train(
     print_config: Switch = False,
     as_json: Json = False,
 ) -> None:
-    """Train a network on a data set or on a file of rows, and score it on the test part.
+    """Train a network on a data set or a file of rows, and evaluate it on the test part.
 
-    The last line is the fingerprint of the network: the SHA-256 of its architecture and weights.  The same settings
-    give the same fingerprint, and with the same --shards so do both engines.  Options go before environment
-    variables such as FIRESTEEL_TRAINING_EPOCHS, those before FILE, and FILE before the defaults.
+    The last line of output is the fingerprint: a SHA-256 of the architecture and the weights.  The same settings
+    always give the same fingerprint; with the same --shards, so do both engines.  Options override environment
+    variables (such as FIRESTEEL_TRAINING_EPOCHS), which override FILE, which overrides the defaults.
 
-    Where columns of CSV or Parquet hold text, dates or gaps, the file is a table: all columns are taken as they
-    are, and what is not given depends on the number of rows; the defaults below are those of numbers alone.
+    A CSV or Parquet file with text, dates or missing values is a table: columns are used as they are, and defaults
+    depend on the number of rows.  The defaults below are those for purely numeric data.
 
-    Parameters
-    ----------
-    file
-        A TOML file with the sections data, model, training, engine and run; --print-config shows one.
-    data
-        A set (digits, which is the default and comes with the package, fashion-mnist or mnist), or a file of rows:
-        Parquet, CSV with a header, LIBSVM, IDX, .npy, .npz, or text of numbers.
-    test
-        A file of rows to score on; a set has its own.
-    format
-        csv, idx, libsvm, numpy, parquet or text, where the ending of the file does not say it.
-    label
-        The column to predict ("label" if there is one), or several with commas between; for IDX, .npy and text the
-        file of the labels.
-    test_label
-        The file of the test rows' labels, for IDX, .npy and text.
-    features
-        Columns to predict from, with commas between; all others if not given.
-    weight
-        A column that says what each row weighs.
-    ignore_cols
-        Columns that are no features, with commas between.
-    column_kinds
-        Columns of numbers that are names, such as zip=category,shop=category.
-    time_zone
-        Where moments have their hours and days, such as Europe/Zurich (UTC).
-    hidden
-        Units of the hidden layers, such as 64,32 (64); "" for none.
-    activation
-        Of the hidden layers, such as gelu or tanh (relu).
-    dropout
-        The share of hidden units to drop in training.
-    scale
-        What inputs are multiplied by, or "standard": brought to mean 0 and variance 1.  For a set 1 over full ink;
-        for other files standard, and then numbers to predict are as well; 1 leaves them as they are.
-    epochs
-        Passes over the training rows (10).
-    batch_size
-        Rows a step, in each shard (32).
-    learning_rate
-        Size of a step; the optimizer's own if not given.
-    optimizer
-        Such as rmsprop or sgd (adam).
-    loss
-        If not given, from the label: text, true/false and whole numbers of few values are classes; others are not.
-    metrics
-        What to measure besides the loss, with commas between.
-    validation_split
-        The share of the training rows to hold out, drawn by their values; "auto", which is the default, holds 10 %
-        out of 500 rows or more, ends after 5 epochs without a better validation loss, and keeps the best epoch.
-    class_weight
-        "balanced", to let rare classes weigh more.
-    strategy
-        "average" or "gradient".
-    shards
-        Parts that train apart and are averaged; if not given, 1 in process, and on Spark from the number of rows.
-    members
-        How many networks are trained on a table, each without another part of the rows, which ends its training;
-        their outputs are averaged.  If not given, 8 below 2,000 rows, 4 below 20,000, else 1; 1 with a validation
-        split.
-    seed
-        The root of everything random (0).
-    engine
-        Where to train: local, in this process (the default), or spark.
-    master
-        Spark master, with --engine spark (local[2]).
-    run
-        A folder for what the training leaves behind: the model, its history, its report, and these settings.  While
-        it trains, its progress too; the same command goes on from there.
-    resume
-        The folder of a run that was interrupted: go on with its settings, to the same bits as if it had not been.
-    dry_run
-        Read the rows, show what would be trained, and train nothing.
-    print_config
-        Print the settings as TOML, and do nothing.
-    as_json
-        Print JSON lines: each epoch's row, then the result.  Text for people goes to stderr.
+    Args:
+        file: A TOML file with the sections data, model, training, engine and run; --print-config shows one.
+        data: A data set (digits, fashion-mnist or mnist; default: digits, which is built in) or a file of rows:
+            Parquet, CSV with a header, LIBSVM, IDX, .npy, .npz, or text with numbers.
+        test: A file of test rows.  Data sets have their own.
+        format: File format if the extension does not show it: csv, idx, libsvm, numpy, parquet or text.
+        label: Column to predict, or several separated by commas (default: label).  For IDX, .npy and text, the file
+            with the labels.
+        test_label: For IDX, .npy and text, the file with the labels of the test rows.
+        features: Input columns, separated by commas (default: all other columns).
+        weight: Column of row weights.
+        ignore_cols: Columns to ignore, separated by commas.
+        column_kinds: Numeric columns that are categories, such as zip=category,shop=category.
+        time_zone: Time zone of the hours and days of timestamps, such as Europe/Zurich (default: UTC).
+        hidden: Units of the hidden layers, such as 64,32 (default: 64); "" for none.
+        activation: Activation of the hidden layers, such as gelu or tanh (default: relu).
+        dropout: Dropout rate of the hidden layers, in [0, 1).
+        scale: Factor for the inputs, or "standard" for mean 0 and variance 1; 1 leaves inputs unchanged.  Default:
+            data sets are scaled to 0..1; files use "standard", also for numeric targets.
+        epochs: Number of epochs (default: 10).
+        batch_size: Rows per step, in each shard (default: 32).
+        learning_rate: Learning rate (default: the optimizer's).
+        optimizer: Optimizer, such as rmsprop or sgd (default: adam).
+        loss: Loss.  By default text, true/false and integers with few distinct values are classes (cross-entropy);
+            other labels are numbers (squared error).
+        metrics: Metrics to report in addition to the loss, separated by commas.
+        validation_split: Share of the training rows to hold out, chosen by row hash.  "auto" (default) holds out 10 %
+            of 500 rows or more, stops after 5 epochs without a better validation loss, and restores the best epoch.
+        class_weight: "balanced" gives rare classes more weight.
+        strategy: "average" or "gradient".
+        shards: Parts of the rows that train independently and are averaged (default: 1 in process; on Spark it
+            depends on the number of rows).
+        members: Networks in the ensemble for a table, whose outputs are averaged; each holds out a different part of
+            the rows for early stopping.  Default: 8 below 2,000 rows, 4 below 20,000, else 1; 1 with
+            --validation-split.
+        seed: Seed of all randomness (default: 0).
+        engine: Where to train: local (in this process, default) or spark.
+        master: Spark master for --engine spark (default: local[2]).
+        run: Folder for the results: model, history, report and settings, and progress during training.  If training
+            is interrupted, the same command resumes it.
+        resume: Folder of an interrupted run: resume it with its own settings.  The result is bit-identical to an
+            uninterrupted run.
+        dry_run: Read the rows and show the planned training without running it.
+        print_config: Print the settings as TOML and exit.
+        as_json: Print JSON lines: one per epoch, then the result.  Other output goes to stderr.
     """
     given = flags(**{name: value for name, value in locals().items() if name not in NO_SETTINGS})
     if resume is not None:
@@ -188,7 +156,7 @@ def train(
             begin = Beginning(console, without_secrets(_decided(plan)), plan.members)
             result = plan.run([*([EachRow(print_json)] if as_json else []), show, *keep, begin])
         except KeyboardInterrupt:
-            hint = f"go on with: firesteel train --resume {config.run.folder}"
+            hint = f"resume with: firesteel train --resume {config.run.folder}"
             raise KeyboardInterrupt(*([hint] if keep else [])) from None
     print_result(result, console)
     if as_json:
@@ -198,35 +166,33 @@ def train(
 
 
 def _decided(plan: TrainingPlan) -> str:
-    """Return what was decided of the rows, a line for the labels and one for a table's columns; of a set nothing."""
+    """Return what the rows decided: a line for the labels and one for a table's columns; "" for a data set."""
     columns = [] if plan.model.schema is None else [of_columns(plan.model.schema)]
     return "" if plan.config.data.train in SETS else "\n".join([plan.task.decision, *columns])
 
 
 def _settings(file: Path | None, given: Flags) -> Config:
     if file is not None and str(file) in SETS:
-        raise ConfigError(f"{file} is a data set, and there goes a TOML file: use --data {file}", code="config-file")
+        raise ConfigError(f"expected a TOML file, but {file} is a data set: use --data {file}", code="config-file")
     config = resolve(file, given)
     folder = config.run.folder
     if file is None or folder is None or given["--run"][1] is not None:
         return config
     repeats = file.parent.resolve() == Path(folder).resolve() and file.with_name("metrics.json").exists()
-    return replace(config, run=RunSettings()) if repeats else config  # a run that is repeated stays as it was
+    return replace(config, run=RunSettings()) if repeats else config  # repeating a run leaves its folder unchanged
 
 
 def _resumed(folder: Path, file: Path | None) -> Path:
-    """Return the settings of a run that was interrupted; raise ConfigError where there is none."""
+    """Return the settings file of an interrupted run.  Raises ConfigError if there is no run to resume."""
     if file is not None:
-        raise ConfigError(
-            f"--resume {folder} goes on with that run's own settings: leave {file} out", code="config-resume"
-        )
+        raise ConfigError(f"--resume {folder} uses the settings of that run: leave out {file}", code="config-resume")
     settings = folder / "config.toml"
     if not settings.is_file():
-        raise ConfigError(f"{folder} holds no run: it has no config.toml", code="config-resume")
+        raise ConfigError(f"{folder} is not a run folder: it has no config.toml", code="config-resume")
     from firesteel.report.folder import is_finished
 
     if is_finished(folder):
-        raise ConfigError(f"{folder} holds a finished run: there is nothing to go on with", code="config-resume")
+        raise ConfigError(f"the run in {folder} is complete: there is nothing to resume", code="config-resume")
     return settings
 
 
@@ -247,7 +213,7 @@ def print_result(result: Result, console: Console) -> None:
 
 
 def run_folder(plan: TrainingPlan) -> list[Callback]:
-    """Return the callbacks that keep the run and its progress, or none where the settings name no folder."""
+    """Return the callbacks that write the run folder and save progress, or none if the settings name no folder."""
     config = plan.config
     if config.run.folder is None:
         return []
@@ -261,11 +227,11 @@ def run_folder(plan: TrainingPlan) -> list[Callback]:
     known: dict[str, Any] = {name: tables[name] for name in ("data", "engine", "run")}
     if config.training.validation_split or plan.members > 1:
         known["training"] = {"validation_split": config.training.validation_split}
-    if plan.stopping:  # which "auto" says already
+    if plan.stopping:  # "auto" implies it
         known["training"]["callbacks"] = tables["training"].get("callbacks")
     if plan.model.schema is not None:
         known.setdefault("training", {})["members"] = plan.members
-    if plan.members > 1:  # each adapts to rows of its own
+    if plan.members > 1:  # each adapts to its own rows
         known["model"] = {"layers": layers_of(plan.model)}
         known["training"] |= {"loss": (plan.model.get_compile_config() or {})["loss"]}
     targets = config.data.label if plan.columns is not None and plan.task.kind == "regression" else None
@@ -292,20 +258,20 @@ DEMO = Config(
 CANNOT_RUN = ("spark-missing", "spark-java")
 
 INTRODUCTION = """\
-A small network learns to read 1,438 handwritten digits; 359 others test it.
-It is trained twice from the same settings: in this process, then on Spark."""
+A small network learns to read handwritten digits: 1,438 to train on, 359 to test.
+It is trained twice with the same settings: in this process, then on Spark."""
 
 NEXT = """\
-  firesteel train --data mnist --epochs 12   60,000 larger digits, fetched once
-  from firesteel.models import Sequential    your own network, in Keras's words
+  firesteel train --data mnist --epochs 12   60,000 larger digits, downloaded once
+  from firesteel.models import Sequential    your own network, with Keras's API
   from firesteel.spark import NeuralNetworkClassifier     for Spark ML Pipelines
 The README has a short example of each."""
 
 
 def demo() -> int:
-    """Train the same small network in this process and on Spark, and compare the two to the last bit.
+    """Train the same small network in this process and on Spark, and check that the weights are bit-identical.
 
-    Needs no network; takes about half a minute.
+    Needs no network connection and takes about half a minute.
     """
     console = Console(highlight=False, soft_wrap=True)
     console.print(INTRODUCTION)
@@ -338,7 +304,7 @@ def _trained(console: Console, spark: "SparkSession | None") -> Result:
 
 def _compared(console: Console, here: Result, there: Result) -> int:
     if here.fingerprint == there.fingerprint:
-        console.print("\nThe fingerprints are equal: both computed the same weights, to the last bit.", style="green")
+        console.print("\nThe fingerprints are equal: both trainings computed bit-identical weights.", style="green")
         return 0
-    console.print("\nThe fingerprints differ: the two trainings did not compute the same weights.", style="bold red")
+    console.print("\nThe fingerprints differ: the two trainings computed different weights.", style="bold red")
     return 1

@@ -1,7 +1,7 @@
-"""One training as the command line does it: rows are read, the task is seen, the network is built, trained, scored.
+"""A training from the command line: read rows, infer the task, build the network, train and evaluate.
 
-`planned` stops before the first update and knows all that `--dry-run` shows; `TrainingPlan.run` does the rest.
-The demo in `train.py` runs one configuration on both engines.
+`planned` stops before the first update and knows everything that `--dry-run` shows; `TrainingPlan.run` does the rest.
+The demo in `train.py` runs one plan on both engines.
 """
 
 import sys
@@ -51,9 +51,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """How a training ended.  test: loss and metrics, None without a test part.  seconds: those of the fit.
+    """The result of a training.
 
-    held: loss and metrics of several members, on the rows that each was trained without.
+    Args:
+        test: Loss and metrics of the test part; None without one.
+        fingerprint: The model's fingerprint.
+        seconds: Duration of the fit.
+        held: Mean loss and metrics of an ensemble's members, each on the rows that it held out.
     """
 
     test: dict[str, float] | None
@@ -64,9 +68,20 @@ class Result:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A training that is ready to begin.
+    """A training that is ready to run.
 
-    config: with everything settled that the rows decide.  build: makes the network of a member.
+    Args:
+        config: The settings, including what the rows decided.
+        task: The learning task.
+        model: The model.
+        recipe: The settings of the fit.
+        source: The training rows as a source.
+        survey: The profile of the training rows.
+        training: The training rows.
+        test: The test rows.
+        names: Names of the inputs.
+        patience: Patience of the default early stopping.
+        build: Creates the network of a member.
     """
 
     config: Config
@@ -83,72 +98,73 @@ class TrainingPlan:
 
     @property
     def members(self) -> int:
-        """How many networks are trained."""
+        """Number of networks."""
         return self.config.training.members or 1
 
     @property
     def columns(self) -> tuple[str, ...] | None:
-        """The names of the features, as they are in the file; None where they have none."""
+        """Names of the feature columns in the file; None if they have no names."""
         return self.names if self.model.schema is None else tuple(self.model.schema.names)
 
     @property
     def stopping(self) -> list[Callback]:
-        """What ends the training early where the rows decided what is held out."""
+        """Early stopping, if the validation rows were chosen automatically."""
         if self.config.training.validation_split != AUTOMATIC or not (self.survey.held or self.members > 1):
             return []
         return [EarlyStopping("val_loss", patience=self.patience, restore_best_weights=True)]
 
     def run(self, callbacks: Sequence[Callback] = ()) -> Result:
-        """Train, and score on the test part.  Raises what `fit` raises.
+        """Train, and evaluate the test part.  Raises what `fit` raises.
 
-        callbacks: are called in the training of each member, whose number is `params["member"]`.
+        Args:
+            callbacks: Called in the training of each member; `params["member"]` is its number.
         """
         columns, model = self.training.columns or {}, self.model
         extra: dict[str, Any] = {"columns": tuple(columns.get(name) for name in ("features", "label", "weight"))}
 
         def given(number: int) -> dict[str, Any]:
             called = [*callbacks_of(self.config), *self.stopping, *callbacks]
-            kept = place(None, called)
+            progress = place(None, called)
             if self.members == 1:
-                return {"callbacks": called, "checkpoints": kept, "extra": extra}
-            if kept is not None:  # until all have been trained
-                kept = FileCheckpoints(f"{kept.path}-{number}", delete=False)
+                return {"callbacks": called, "checkpoints": progress, "extra": extra}
+            if progress is not None:  # kept until all members are trained
+                progress = FileCheckpoints(f"{progress.path}-{number}", delete=False)
             return {
                 "callbacks": called,
-                "checkpoints": kept,
+                "checkpoints": progress,
                 "extra": {**extra, "member": number, "members": self.members},
             }
 
-        start, held = time.perf_counter(), None
+        start, scores = time.perf_counter(), None
         if self.members == 1:
             fit(model, self.source, self.recipe, **given(0))
         else:
             average, history = fit_members(lambda number: self.build(), self.source, self.recipe, self.members, given)
             model = Sequential.from_bytes(average.to_bytes(include_optimizer=False))
-            model.history, held = history, self._held(history)
+            model.history, scores = history, self._member_scores(history)
             self._end(model, callbacks)
         seconds = time.perf_counter() - start
         test = None
         if self.test is not None:
             test = model.evaluate(**self.test.arguments, verbose=0, return_dict=True)
-        return Result(test, model.fingerprint(), seconds, held)
+        return Result(test, model.fingerprint(), seconds, scores)
 
-    def _held(self, history: History) -> dict[str, float]:
-        """Return the means of what members measured, in the passes that were kept, on the rows held out for each."""
-        kept = dict[int, Row]()
+    def _member_scores(self, history: History) -> dict[str, float]:
+        """Return the mean validation loss and metrics of the members, each in its best epoch."""
+        best = dict[int, Row]()
         for row in history.rows:
             if row["member"] in history.left_out:
                 continue
-            before = kept.get(row["member"])
+            before = best.get(row["member"])
             if before is None or not self.stopping or row["val_loss"] < before["val_loss"]:
-                kept[row["member"]] = row
-        weights = [self.survey.rows - row["rows"] for row in kept.values()]
+                best[row["member"]] = row
+        weights = [self.survey.rows - row["rows"] for row in best.values()]
         names = [name for name in history.rows[0] if name.startswith("val_")]
-        means = {name: np.average([row[name] for row in kept.values()], weights=weights) for name in names}
+        means = {name: np.average([row[name] for row in best.values()], weights=weights) for name in names}
         return {name.removeprefix("val_"): float(mean) for name, mean in means.items()}
 
     def _end(self, model: Model, callbacks: Sequence[Callback]) -> None:
-        """Let the run folder, if there is one, take the average of all members."""
+        """Write the ensemble to the run folder, if there is one."""
         for folder in callbacks:
             if hasattr(folder, "end_members"):
                 with self.source.engine(self.recipe.shards, centre=model.network.centre) as engine:
@@ -156,9 +172,9 @@ class TrainingPlan:
 
 
 def settled(config: Config) -> Config:
-    """Return the settings with what a data set says of itself, and inputs of any file brought to one scale.
+    """Return the settings with the defaults of a data set, or "standard" scaling for files.
 
-    An EarlyStopping of the user's own stops the training, and then nothing is held out unless that is said as well.
+    If the settings contain an EarlyStopping, it stops the training, and "auto" holds out no rows.
     """
     known = SETS.get(config.data.train)
     data, model = config.data, config.model
@@ -176,11 +192,11 @@ OPEN = (
     *(("model", key) for key in ("hidden", "activation", "dropout")),
     *(("training", key) for key in ("optimizer", "epochs", "batch_size", "members")),
 )
-"""What the rows of a table decide where nobody names it."""
+"""Settings that default to values for the number of rows of a table."""
 
 
 def suited(config: Config, known: Defaults, rows: int) -> Config:
-    """Return the settings for a table of so many rows, with its defaults for what nobody has named."""
+    """Return the settings with the defaults for a table of so many rows; explicit settings stay."""
     model = {"hidden": known.hidden, "activation": ACTIVATION, "dropout": DROPOUT}
     epochs, batch_size = config.training.epochs, config.training.batch_size
     passes = epochs if ("training", "epochs") in config.named else known.epochs
@@ -202,7 +218,7 @@ def suited(config: Config, known: Defaults, rows: int) -> Config:
 
 
 def _front(config: Config) -> Table | None:
-    """Return the first layer that the settings give, if it is one for a table."""
+    """Return the first of the layers in the settings, if it is a `Table`."""
     whole = config.model.layers
     first = layers.get(whole[0]) if whole else None
     return first if isinstance(first, Table) else None
@@ -210,9 +226,9 @@ def _front(config: Config) -> Table | None:
 
 @contextmanager
 def planned(config: Config, spark: "SparkSession | None") -> Iterator[TrainingPlan]:
-    """Give the training that settings describe: read the rows, see what is to be learned, build the network.
+    """Give the training that settings describe: read the rows, infer the task, build the network.
 
-    Raises ConfigError and DataError for all that can be known before the first update.
+    Raises ConfigError and DataError for everything that can be known before the first update.
     """
     for warning in _warnings(config.training):
         print(f"firesteel: warning: {warning}", file=sys.stderr)
@@ -222,19 +238,19 @@ def planned(config: Config, spark: "SparkSession | None") -> Iterator[TrainingPl
         except DataError as error:
             if spark is None or error.code not in GAPS:
                 raise
-            plan = _planned(config, spark, stack, raw=True)  # as Spark says of a table of numbers only when it looks
+            plan = _planned(config, spark, stack, raw=True)  # Spark finds out only when it reads the rows
         yield plan
 
 
 GAPS = ("data-null-item", "data-null-features", "data-nan", "data-infinite")
-"""What is wrong with features on Spark that are a table's columns."""
+"""Codes of errors that show that numeric features are a table with missing values."""
 
 
 def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack, raw: bool = False) -> TrainingPlan:
     config = settled(config)
     check(config)
     if spark is not None and not config.training.shuffle:
-        raise ConfigError("shuffle = false keeps the order of rows, and frames have none", code="config-frame")
+        raise ConfigError("shuffle = false needs an order of rows, but DataFrames have none", code="config-frame")
     wanted, second = ask(config.data), ask(config.data, 1) if has_test(config.data) else None
     front, bounds = _front(config), None
     several = (config.training.members or 1) > 1
@@ -281,12 +297,12 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack, raw
 
 
 def _check_members(config: Config, form: str) -> None:
-    """Raise ConfigError where several members are asked for, and cannot be."""
+    """Raise ConfigError if the settings ask for an ensemble that is not possible."""
     members, split = config.training.members or 1, config.training.validation_split
     if members > 1 and form not in TABLES:
-        what = f"{form} is no table: take CSV or Parquet, or leave it out"
+        what = "only tables can have members: use CSV or Parquet, or leave it out"
     elif members > 1 and split not in (AUTOMATIC, 0.0):
-        what = f"each holds out its own part of the rows: leave validation_split={split} out"
+        what = f"each member holds out its own part of the rows: leave out validation_split={split}"
     else:
         return
     raise ConfigError(f"members={members}: {what}", code="config-members")
@@ -307,8 +323,8 @@ def _recipe(how: TrainingSettings, model: Model) -> Recipe:
 
 
 def _warnings(how: TrainingSettings) -> Iterator[str]:
-    """Yield what the file cannot say of the training that it is a record of."""
+    """Yield warnings about parts of a recorded training that the file does not contain."""
     for name in how.code:
-        yield f"{name} is Python code and not in the file: this training goes without it"
+        yield f"{name} is Python code and not in the file: this training runs without it"
     if how.went_on:
-        yield "the training on record went on from an earlier one, and not from its first weights alone"
+        yield "the recorded training continued an earlier one, so this training may not repeat it"

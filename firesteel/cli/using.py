@@ -1,7 +1,7 @@
-"""What is done with a trained model: `firesteel evaluate`, `predict`, `inspect`, and `report` for its run.
+"""Commands that use a trained model: `firesteel evaluate`, `predict`, `inspect`, and `report` for its run folder.
 
-The columns and classes are those of the run that made the model, where it lies in its run folder.  Classes go by
-their names, with what the network gives each of them; numbers are themselves.
+Columns and class names come from the run folder that contains the model.  Predicted classes are written by name,
+with the network's output for each class; predicted numbers as they are.
 """
 
 import io
@@ -42,28 +42,18 @@ def evaluate(
     master: str = "local[2]",
     as_json: Json = False,
 ) -> None:
-    """Score a model on rows: its loss and metrics, exact over all of them.
+    """Compute a model's loss and metrics over all rows.
 
-    Parameters
-    ----------
-    model
-        A model's file, or a run folder.
-    data
-        A set, of which the test part is taken, or a file of rows; the run's own test part if not given.
-    format
-        csv, idx, libsvm, numpy, parquet or text, where the ending of the file does not say it.
-    label
-        The column of labels, as in the run if not given; for IDX, .npy and text the file of the labels.
-    features
-        Columns to predict from, with commas between; as in the run if not given.
-    weight
-        A column that says what each row weighs; as in the run if not given.
-    engine
-        Where to compute: in this process, or on Spark.
-    master
-        Spark master, with --engine spark.
-    as_json
-        Print one line of JSON.
+    Args:
+        model: A model file or a run folder.
+        data: A data set, whose test part is used, or a file of rows (default: the test part of the run).
+        format: File format if the extension does not show it: csv, idx, libsvm, numpy, parquet or text.
+        label: Column of labels (default: as in the run).  For IDX, .npy and text, the file with the labels.
+        features: Input columns, separated by commas (default: as in the run).
+        weight: Column of row weights (default: as in the run).
+        engine: Where to compute: in this process or on Spark.
+        master: Spark master for --engine spark.
+        as_json: Print one line of JSON.
     """
     known = scoring(model)
     wanted = known.ask(data, format, label, features, weight)
@@ -100,38 +90,30 @@ def predict(
     engine: Literal["local", "spark"] = "local",
     master: str = "local[2]",
 ) -> None:
-    """Write what a model predicts for each row.
+    """Write a model's prediction for each row.
 
-    In process the file has one line for each row, in their order.  On Spark rows have no order, so it is a folder of
-    files with the rows' own columns and the predictions.
+    In process the output file has one line per row, in order.  On Spark, where rows have no order, the output is a
+    folder of files with the columns of the rows and the predictions.
 
-    Parameters
-    ----------
-    model
-        A model's file, or a run folder.
-    data
-        A set, of which the test part is taken, or a file of rows, with or without labels; the run's own test part if
-        not given.
-    out
-        Where the predictions go: .csv or .parquet, and in process .npy, for the network's outputs as they are.  What
-        is there already is never overwritten.
-    format
-        csv, idx, libsvm, numpy, parquet or text, where the ending of the data's file does not say it.
-    features
-        Columns to predict from, with commas between; as in the run if not given.
-    engine
-        Where to compute: in this process, or on Spark.
-    master
-        Spark master, with --engine spark.
+    Args:
+        model: A model file or a run folder.
+        data: A data set, whose test part is used, or a file of rows, with or without labels (default: the test part
+            of the run).
+        out: Output file: .csv or .parquet; in process also .npy, for the raw network outputs.  Existing files are
+            never overwritten.
+        format: File format of the data if the extension does not show it: csv, idx, libsvm, numpy, parquet or text.
+        features: Input columns, separated by commas (default: as in the run).
+        engine: Where to compute: in this process or on Spark.
+        master: Spark master for --engine spark.
     """
     known = scoring(model)
     writers = ON_SPARK if engine == "spark" else WRITERS
     if Path(out).suffix not in writers:
-        raise ConfigError(f"--out {out}: the ending must be one of {', '.join(writers)}", code="config-out")
+        raise ConfigError(f"--out {out}: the extension must be one of {', '.join(writers)}", code="config-out")
     wanted = known.ask(data, format, None, features, labelled=False)
     if engine == "spark" and (wanted.format not in FRAMES or wanted.schema is not None):
         what = "rows of this format are" if wanted.schema is None else "columns of a table are"
-        raise ConfigError(f"{wanted.path}: {what} read in process: leave --engine spark out", code="config-engine")
+        raise ConfigError(f"{wanted.path}: {what} read in process: leave out --engine spark", code="config-engine")
     if "://" not in out:
         must_not_exist(Path(out))
     with ExitStack() as stack:
@@ -149,7 +131,7 @@ def _here(known: Trained, rows: FileRows, out: Path) -> int:
 
 
 def columns_of(known: Trained, outputs: NDArray[Any]) -> Predictions:
-    """Return predictions as columns: the class or the numbers, and what the network gives each class."""
+    """Return predictions as columns: the class or the numbers, and the network's output for each class."""
     if known.kind == "regression":
         if outputs.shape[1] == 1:
             return {"prediction": outputs[:, 0]}
@@ -165,7 +147,7 @@ def columns_of(known: Trained, outputs: NDArray[Any]) -> Predictions:
 
 
 def _word(loss: Loss) -> str:
-    """Return what the outputs are: probabilities, or scores of no scale."""
+    """Return what the outputs are called: "probability", or "score" if they are not on that scale."""
     probable = loss.natural in ("softmax", "sigmoid") and not getattr(loss, "from_logits", False)
     return "probability" if probable else "score"
 
@@ -180,7 +162,7 @@ def _parquet(out: Path, known: Trained, outputs: NDArray[Any]) -> None:
 
 def _npy(out: Path, known: Trained, outputs: NDArray[Any]) -> None:
     content = io.BytesIO()
-    np.save(content, outputs)  # into a file it would write without saying why it cannot
+    np.save(content, outputs)  # writing to the file directly would hide the reason of an error
     with written(out) as file:
         file.write(content.getbuffer())
 
@@ -191,7 +173,7 @@ FRAMES = (*TABLES, "libsvm")
 
 
 def _on_spark(known: Trained, rows: Framed, out: str) -> int:
-    """Write the rows with their predictions; return how many there are."""
+    """Write the rows with their predictions; return the number of rows."""
     from firesteel.spark.files import count_sound, named_predictions, write_files
 
     features = rows.columns[0] if rows.names is None else list(rows.columns)
@@ -207,14 +189,11 @@ def _on_spark(known: Trained, rows: Framed, out: str) -> int:
 
 
 def inspect(model: Path, /, *, as_json: Json = False) -> None:
-    """Show a model: its layers, its parameters, what it was compiled with, its checksum and its fingerprint.
+    """Show a model: layers, parameters, compile settings, checksum and fingerprint.
 
-    Parameters
-    ----------
-    model
-        A model's file, or a run folder.
-    as_json
-        Print one line of JSON.
+    Args:
+        model: A model file or a run folder.
+        as_json: Print one line of JSON.
     """
     known = trained(model)
     data = store.read(known.path)
@@ -267,12 +246,10 @@ def _shown(value: Any) -> str:
 
 
 def report(run: Path, /) -> None:
-    """Draw report.html of a run folder again, from the other files in it, also while the run goes on.
+    """Redraw report.html from the other files in a run folder; also works while the run is in progress.
 
-    Parameters
-    ----------
-    run
-        The run folder.
+    Args:
+        run: The run folder.
     """
     from firesteel.report.page import render
 

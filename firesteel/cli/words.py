@@ -1,6 +1,6 @@
-"""What a training would be, in numbers and in words: what `firesteel train --dry-run` prints.
+"""The description of a planned training that `firesteel train --dry-run` prints.
 
-Everything is known from the rows and the network; nothing is trained.
+It needs the rows and the network; nothing is trained.
 """
 
 from typing import Any
@@ -14,22 +14,21 @@ from firesteel.train.blocks import n_blocks
 
 MEBIBYTE = 2**20
 MOST_SHOWN = 12
-"""Names of columns or classes that are written out."""
+"""Greatest number of column or class names that are listed."""
 
 
 def described(plan: TrainingPlan) -> dict[str, Any]:
-    """Return what is known of a training before it begins, as JSON holds it."""
+    """Return the plan of a training as a JSON-serializable dictionary."""
     survey, network, how = plan.survey, plan.model.network, plan.config.training
     optimizer, size = plan.model.settings.optimizer, np.dtype(plan.config.model.dtype).itemsize
     shards, batch_size = plan.recipe.shards, plan.recipe.batch_size
     assert optimizer is not None and shards is not None
-    held = survey.held
     steps = -(-survey.rows // (shards * batch_size)) if batch_size else 1
     spark = plan.training.columns is not None
     return {
         "data": plan.training.source,
         "rows": survey.rows,
-        "held": held,
+        "held": survey.held,
         "test_rows": None if plan.test is None else count(plan.test.x),
         "inputs": survey.width,
         "features": None if plan.columns is None else list(plan.columns),
@@ -42,7 +41,7 @@ def described(plan: TrainingPlan) -> dict[str, Any]:
         "layers": _layers(network),
         "parameters": network.layout.size,
         "memory": {
-            "rows": (survey.rows + held) * survey.width * size,
+            "rows": (survey.rows + survey.held) * survey.width * size,
             "model": network.layout.size * size * (2 + len(optimizer.slots)) * (1 + shards),
         },
         "engine": "Spark" if spark else "in process",
@@ -50,13 +49,13 @@ def described(plan: TrainingPlan) -> dict[str, Any]:
         "members": plan.members,
         "epochs": how.epochs - how.initial_epoch,
         "steps": steps,
-        "jobs": _jobs(plan, shards, held) if spark else None,
+        "jobs": _jobs(plan, shards) if spark else None,
         "advice": plan.model.advise(plan.source),
     }
 
 
 def of_columns(schema: Schema) -> str:
-    """Return which columns of a table are features, of which kinds, and which are left out, in one line.
+    """Return which columns of a table are features, by kind, and which are left out, in one line.
 
     >>> from firesteel.tables.schema import CategoryColumn, NumberColumn
     >>> of_columns(Schema((NumberColumn("age"), CategoryColumn("city", ("Bern", "Rome"))), (("id", "one value"),)))
@@ -74,12 +73,12 @@ def of_columns(schema: Schema) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text in which letters that a terminal would obey are spelt out."""
+    """Return a text with control characters escaped, so that it cannot affect a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def kind_of(column: TableColumn) -> str:
-    """Return what a column of a table holds, in a word."""
+    """Return the kind of a table's column in one word."""
     if isinstance(column, CategoryColumn):
         return "name" if column.written else "text"
     return ("date" if column.kind == "date" else "time") if isinstance(column, TimeColumn) else "number"
@@ -98,7 +97,7 @@ def _short(value: Any) -> str:
 
 
 def count(x: Any) -> int:
-    """Return how many rows an array or a DataFrame has."""
+    """Return the number of rows of an array or a DataFrame."""
     if isinstance(x, np.ndarray):
         return len(x)
     from firesteel.spark.files import count_rows
@@ -106,24 +105,24 @@ def count(x: Any) -> int:
     return count_rows(x)
 
 
-def _jobs(plan: TrainingPlan, shards: int, held: int) -> dict[str, int]:
-    """Return how many Spark jobs each part of the training takes."""
+def _jobs(plan: TrainingPlan, shards: int) -> dict[str, int]:
+    """Return the number of Spark jobs of each part of the training."""
     recipe, blocks = plan.recipe, n_blocks(plan.survey.rows, plan.survey.width)
     rounds = recipe.strategy.rounds(plan.survey.rows, recipe.batch_size, shards, blocks)
     return {
-        "look at the rows": 1,
-        "pack them": 2 if held else 1,
+        "validate the rows": 1,
+        "pack them": 2 if plan.survey.held else 1,
         "train": rounds * (recipe.epochs - recipe.initial_epoch),
-        "score on the test part": 0 if plan.test is None else 3,
+        "evaluate the test part": 0 if plan.test is None else 3,
     }
 
 
 def as_text(facts: dict[str, Any]) -> str:
-    """Return the description in words."""
+    """Return the description as text."""
     memory, jobs, shards = facts["memory"], facts["jobs"], counted(facts["shards"], "shard")
     shards += f"; {facts['members']} members" if facts["members"] > 1 else ""
     held = f" to train on and {facts['held']:,} held out" if facts["held"] else ""
-    test = f"; {facts['test_rows']:,} rows to test on" if facts["test_rows"] is not None else ""
+    test = f"; {facts['test_rows']:,} test rows" if facts["test_rows"] is not None else ""
     lines = {
         "data": f"{facts['data']}: {facts['rows']:,} rows{held}, {facts['inputs']:,} inputs{test}",
         "inputs": facts["columns"] or _some(facts["features"]),
@@ -141,7 +140,7 @@ def as_text(facts: dict[str, Any]) -> str:
 
 
 def counted(count: int, word: str) -> str:
-    """Return a number of things.
+    """Return a count with its noun in the singular or plural.
 
     >>> counted(1, "shard"), counted(2_000, "row")
     ('1 shard', '2,000 rows')

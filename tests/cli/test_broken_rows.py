@@ -34,7 +34,7 @@ READ = {
 
 BROKEN = {
     "no header": ("csv", b"1,2.5,0\n3,4.5,1\n", 1, "the first line holds numbers, 1,2.5,0"),
-    "no header, text": ("csv", b"1,2.5,cat\n3,4.5,dog\n", None, "name the column to predict with --label"),
+    "no header, text": ("csv", b"1,2.5,cat\n3,4.5,dog\n", None, "choose the column to predict with --label"),
     "empty": ("csv", b"", 1, "the file is empty"),
     "empty lines alone": ("csv", b"\n\r\n\n", 1, "the file is empty"),
     "a header alone": ("csv", b"a,label\n", None, "there is no row below the header"),
@@ -171,7 +171,7 @@ def test_r43_the_five_parts_are_there(tmp_path):
 def test_r42_as_many_labels_as_images_are_wanted(tmp_path, labels):
     write_idx(tmp_path / "x.idx", np.zeros((6, 2, 2), np.uint8))
     write_idx(tmp_path / "y.idx", np.zeros(labels, np.uint8))
-    with pytest.raises(DataError, match=f"x.idx has 6 rows and .*y.idx has {labels} labels.*right pair") as caught:
+    with pytest.raises(DataError, match=f"x.idx has 6 rows, but .*y.idx has {labels} labels.*same order") as caught:
         load(Ask(str(tmp_path / "x.idx"), "idx", str(tmp_path / "y.idx")))
     assert caught.value.code == "data-lengths"
 

@@ -69,8 +69,8 @@ def test_no_hidden_layer(hidden):
         ("[model]\nscale = 'stadnard'\n", 'it must be "standard", or the number'),
         ("[engine]\nname = 'sprak'\n", "it must be one of local, spark; did you mean 'spark'?"),
         ("[data]\nformat = 'xml'\n", "it must be one of csv, idx, libsvm, numpy, parquet, text"),
-        ("[model]\nhidden = [3]\n[[model.layers]]\ntype = 'Dense'\n", "leave one of them out"),
-        ("[[model.layers]]\ntype = 'Dense'\n[model.scale]\n", "scale belongs to the short form"),
+        ("[model]\nhidden = [3]\n[[model.layers]]\ntype = 'Dense'\n", "leave out one of them"),
+        ("[[model.layers]]\ntype = 'Dense'\n[model.scale]\n", "scale is part of the short form"),
         ("[data\n", "is not TOML: "),
     ],
 )
@@ -112,7 +112,7 @@ def test_a_flag_for_the_short_form_goes_before_the_layers_of_a_file(file):
     assert resolve(path, {}, {}).model.layers is not None
     changed = resolve(path, {"--hidden": ("model.hidden", "8")}, {}).model
     assert changed.layers is None and changed.hidden == (8,)
-    with pytest.raises(ConfigError, match="--dropout: dropout belongs to the short form"):
+    with pytest.raises(ConfigError, match="--dropout: dropout is part of the short form"):
         resolve(path, {"--dropout": ("model.dropout", 0.5)}, {})
 
 

@@ -59,7 +59,7 @@ def test_it_overwrites_nothing_and_then_writes_nothing(convert, tmp_path, name):
 @pytest.mark.parametrize(
     "argv, code, said",
     [
-        (["file", "--to", "libsvm"], 3, "firesteel: file: cannot be made: File exists"),
+        (["file", "--to", "libsvm"], 3, "firesteel: file: cannot be created: File exists"),
         (["folder"], 2, "--to"),
         (["folder", "--to", "libsmv"], 2, 'Did you mean "libsvm"?'),
         (["--to", "libsvm"], 2, "FOLDER"),
@@ -98,7 +98,7 @@ def test_the_real_one(convert, tmp_path):
 @pytest.mark.parametrize("to", ["idx", "libsvm", "text"])
 def test_what_a_format_cannot_hold_leaves_nothing(run, pets, tmp_path, to):
     code, out, err = run("data", "convert", pets, tmp_path / "made", "--label", "kind", "--to", to)
-    assert (code, out) == (3, "") and "holds text as labels, such as 'fish'" in err and err.count("\n") == 1
+    assert (code, out) == (3, "") and "has text labels, such as 'fish'" in err and err.count("\n") == 1
     assert os.listdir(tmp_path) == ["pets.csv"]
 
 
@@ -107,7 +107,7 @@ def test_a_writer_that_fails_halfway_leaves_nothing(convert, tmp_path, monkeypat
     code, out, err = convert(str(tmp_path / "made" / "deep"), "--to", "idx")
     assert (code, out) == (1, "") and os.listdir(tmp_path) == []
     assert err.startswith("firesteel: ZeroDivisionError: division by zero (") and "test_data.py, line " in err
-    assert err.endswith("): please report this as a fault\n") and err.count("\n") == 1
+    assert err.endswith("): please report this bug\n") and err.count("\n") == 1
 
 
 def test_sets_and_formats_are_listed(run):

@@ -44,7 +44,11 @@ def stops(found):
 def test_where_all_is_well_a_job_runs_and_it_says_so():
     code, out = doctor()
     assert code == 0 and "stop" not in out
-    assert "Java fits" in out and "ran a job; a worker is Python" in out and "the driver's memory is 4.0 GiB" in out
+    assert (
+        "Java is suitable" in out
+        and "ran a job; a worker is Python" in out
+        and "the driver's memory is 4.0 GiB" in out
+    )
 
 
 def test_no_java(tmp_path):
@@ -63,15 +67,18 @@ def test_a_java_home_that_is_none():
     code, out = doctor(JAVA_HOME="/nowhere")
     assert code == 4
     assert "stop  Spark needs Java 17 or 21 and /nowhere/bin/java (from JAVA_HOME) cannot be run\n" in out
-    assert "\n      to do: install one" in out and "no Spark job was tried" in out
+    assert "\n      to do: install one" in out and "no Spark job was run" in out
 
 
 @pytest.mark.parametrize(
     "body, said",
     [
-        ('echo \'{"python": "%s", "missing": ["pyarrow"]}\'', "workers would have no pyarrow"),
-        ('echo \'{"python": "%s", "missing": ["numpy", "pyarrow"]}\'', "workers would have no numpy and pyarrow"),
-        ('echo \'{"python": "2.7", "missing": []}\' # %s', "is Python 2.7, and the driver is "),
+        ('echo \'{"python": "%s", "missing": ["pyarrow"]}\'', "pyarrow not installed there"),
+        (
+            'echo \'{"python": "%s", "missing": ["numpy", "pyarrow"]}\'',
+            "numpy and pyarrow not installed there",
+        ),
+        ('echo \'{"python": "2.7", "missing": []}\' # %s', "is Python 2.7, but the driver is "),
         ("exit 3 # %s", "workers cannot run it (exit code 3)"),
     ],
 )
@@ -115,10 +122,10 @@ def test_a_disk_that_is_full_or_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
     monkeypatch.setattr(diagnosis, "LEAST_DISK", 2**62)
     full = diagnosis._disk()
-    assert "GiB left" in full.what and "SPARK_LOCAL_DIRS" in full.todo and not full.stops
+    assert "GiB of free space" in full.what and "SPARK_LOCAL_DIRS" in full.todo and not full.stops
     monkeypatch.setenv("SPARK_LOCAL_DIRS", "/nowhere,/tmp")
     gone = diagnosis._disk()
-    assert gone.stops and gone.what == "/nowhere, where Spark keeps rows, cannot be used: No such file or directory"
+    assert gone.stops and gone.what == "/nowhere, Spark's local folder, cannot be used: No such file or directory"
 
 
 WORKER = {"executable": "python", "python": "3.11.1", "numpy": "2.0.0", "pyarrow": "20.0.0"}
@@ -128,8 +135,12 @@ WORKER = {"executable": "python", "python": "3.11.1", "numpy": "2.0.0", "pyarrow
     "found, said, todo",
     [
         (Probe("4.0.0", 2**30, "ERROR", False, WORKER), "the driver's memory is 1.0 GiB", "--driver-memory 4g"),
-        (Probe("4.0.0", 2**32, "WARN", False, WORKER), "Spark's log is at level WARN", "setLogLevel"),
-        (Probe("4.0.0", 2**32, "ERROR", True, WORKER), "a progress bar of its own", "showConsoleProgress=false"),
+        (Probe("4.0.0", 2**32, "WARN", False, WORKER), "Spark's log level is WARN", "setLogLevel"),
+        (
+            Probe("4.0.0", 2**32, "ERROR", True, WORKER),
+            "progress bar overwrites firesteel's",
+            "showConsoleProgress=false",
+        ),
     ],
 )
 def test_what_a_session_is_told(found, said, todo):
@@ -169,8 +180,8 @@ def test_rows_are_looked_at(run, tmp_path, monkeypatch):
     (tmp_path / "rows.csv").write_text("area,label\n1000,1\n2000,2\n3000,3\n")
     code, out, err = run("doctor", "--data", tmp_path / "rows.csv")
     assert (code, err) == (0, "")
-    assert "inputs are not scaled: 1 of 1 are far from 1 in size, 'area' up to 2e+03" in out
-    assert "labels are not 0 to 2: label holds 1, 2, 3" in out and "put Normalization() first" in out
+    assert "inputs are not scaled: 1 of 1 have large values, 'area' up to 2e+03" in out
+    assert "labels are not 0 to 2: label holds 1, 2, 3" in out and "start with Normalization()" in out
     code, _, err = run("doctor", "--data", tmp_path / "none.csv")
     assert code == 3 and "No such file" in err
 

@@ -9,11 +9,11 @@ import pytest
 
 FEW = [f"{number / 8}" for number in range(40)]
 BAD = {
-    "mixed": (["x", *FEW[1:]], "column 'mixed' holds 'x', which is no number; 1 of 40 rows"),
-    "flags": (["true", *FEW[1:]], "column 'flags' holds 'true', which is no number; 1 of 40 rows"),
+    "mixed": (["x", *FEW[1:]], "column 'mixed' holds 'x', which is not a number; 1 of 40 rows"),
+    "flags": (["true", *FEW[1:]], "column 'flags' holds 'true', which is not a number; 1 of 40 rows"),
     "commas": (
         [f'"1,{number}"' for number in range(40)],
-        "column 'commas' holds '1,0', which is no number; 40",
+        "column 'commas' holds '1,0', which is not a number; 40",
     ),
 }
 GOOD = {
@@ -78,7 +78,7 @@ def test_without_a_label_columns_of_few_values_are_named(run, tmp_path):
     code, told, _ = found(
         run, "--data", table(tmp_path / "rows.csv", {name: cells for name, (cells, _) in GOOD.items()})
     )
-    assert code == 0 and told[-1]["what"] == "no label is named; of few values are name"
+    assert code == 0 and told[-1]["what"] == "no label given; columns with few values: name"
     assert "--label" in told[-1]["todo"]
 
 
@@ -92,8 +92,8 @@ def test_all_bad_columns_of_a_csv_are_listed_with_counts(run, tmp_path):
     assert len(stops) == len(BAD)
     for said in (said for _, said in BAD.values()):
         assert sum(said in what for what in stops) == 1, said
-    advice = next(finding for finding in told if "sound features: 7" in finding["what"])
-    sound = advice["todo"].removeprefix("to train on those alone: ")
+    advice = next(finding for finding in told if "valid features: 7" in finding["what"])
+    sound = advice["todo"].removeprefix("to train on those only: ")
     assert sound == "--features name,gap,when,c,id,one,none"
     assert run("train", "--data", tmp_path / "rows.csv", *sound.split(), "--dry-run")[0] == 0
 
@@ -118,7 +118,7 @@ def test_all_bad_columns_of_parquet_are_listed(run, tmp_path):
         "column 'ragged' holds values of type list",
         "column 'pixels' holds values of type list",
         "column 'bytes' holds values of type binary",
-        "column 'label' holds '?' at row 1, which stands for no value; 1 of 4 rows",
+        "column 'label' holds '?' at row 1, which is a missing value; 1 of 4 rows",
     ):
         assert sum(said in what for what in stops) == 1, said
 
@@ -143,7 +143,7 @@ def test_arrays_that_are_the_only_feature_are_sound(run, tmp_path):
 
 def test_a_path_that_only_spark_reads_is_said_to_be_one(run):
     code, _, err = run("doctor", "--data", "s3://bucket/rows.csv")
-    assert code == 2 and "only Spark reads from there" in err
+    assert code == 2 and "only Spark reads URLs" in err
 
 
 def test_a_bad_label_is_listed_beside_bad_features(run, tmp_path):

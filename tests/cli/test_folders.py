@@ -124,7 +124,11 @@ def test_broken_files_are_refused_or_named_and_left_out(name, folder, convert, t
     BROKEN[name](folder / "a" / "2.png")
     code, out, err, rows = convert(folder)
     assert (code, out, rows) == (3, "", {}) and err.count("\n") == 1 and "Traceback" not in err
-    assert f"{folder / 'a' / '2.png'}: is no picture" in err and "1 of 6 files" in err and "--skip-broken" in err
+    assert (
+        f"{folder / 'a' / '2.png'}: damaged or not a picture" in err
+        and "1 of 6 files" in err
+        and "--skip-broken" in err
+    )
     assert os.listdir(tmp_path) == ["in"]
     code, out, err, rows = convert(folder, "--skip-broken")
     assert code == 0 and out.endswith("5 pictures of 2 classes, [5, 4, 1], 1 file left out\n")
@@ -153,13 +157,13 @@ def none(folder):
 
 
 REFUSED = {
-    "sizes": (larger, [], 3, "7.png: is 10 x 4 (height x width), as 1 of 7 pictures are, and 6 are 5 x 4"),
-    "no class": (stray, [], 3, "7.png: lies in no class's folder; 1 of 7"),
-    "no picture": (none, [], 3, "there is no picture in it"),
+    "sizes": (larger, [], 3, "7.png: is 10 x 4 (height x width), like 1 of 7 pictures, but 6 are 5 x 4"),
+    "no class": (stray, [], 3, "7.png: is not in a class folder; 1 of 7"),
+    "no picture": (none, [], 3, "contains no pictures"),
     "a size": (None, ["--size", "5"], 2, "--size 5: give height and width"),
     "no size": (None, ["--size", "0x5"], 2, "--size 0x5: give height and width"),
-    "a format": (None, ["--to", "npz"], 2, "--to is not for"),
-    "a label": (None, ["--label", "class"], 2, "--label is not for"),
+    "a format": (None, ["--to", "npz"], 2, "--to does not apply to"),
+    "a label": (None, ["--label", "class"], 2, "--label does not apply to"),
 }
 
 
@@ -183,7 +187,7 @@ def test_nothing_is_overwritten_and_a_parquet_file_is_named(folder, convert, tmp
 def test_options_of_pictures_are_refused_for_other_rows(convert, tmp_path):
     (tmp_path / "rows.csv").write_text("x,label\n1,2\n")
     code, _, err, _ = convert(tmp_path / "rows.csv", "--to", "npz", "--size", "5x5", out="made")
-    assert code == 2 and "--size is for a folder of pictures" in err
+    assert code == 2 and "--size is for folders of pictures" in err
 
 
 def test_hidden_files_and_others_are_left_alone(folder, convert):

@@ -102,13 +102,13 @@ def test_code_that_a_file_cannot_hold_is_named(run, tmp_path):
     (tmp_path / "code.toml").write_text('[training]\nepochs = 1\ncode = ["MyCallback"]\nwent_on = true\n')
     code, out, err = run("train", tmp_path / "code.toml")
     assert code == 0 and last(out).startswith("fingerprint ")
-    assert err.splitlines()[0].startswith("firesteel: warning: MyCallback is Python code") and "went on" in err
+    assert err.splitlines()[0].startswith("firesteel: warning: MyCallback is Python code") and "continued" in err
 
 
 @pytest.mark.parametrize(
     "text, said",
     [
-        ('[data]\ntrain = "arrays"\nrows = 5\n', "were arrays in memory, and no file holds them"),
+        ('[data]\ntrain = "arrays"\nrows = 5\n', "were arrays in memory, not in a file"),
         ('[training]\ncallbacks = [{type = "EarlyStoping"}]\n', "did you mean 'EarlyStopping'?"),
         ('[training]\ncallbacks = [{type = "EarlyStopping", patients = 3}]\n', "did you mean 'patience'?"),
         ('[training]\noptimizer = {type = "Adam", learningrate = 3}\n', "did you mean 'learning_rate'?"),
@@ -227,18 +227,22 @@ def test_a_report_is_drawn_again(run, kept):
     "argv, code, said",
     [
         (["evaluate", "none"], 3, "none cannot be read: No such file"),
-        (["evaluate", "."], 3, "there is no model.firesteel in this folder"),
+        (["evaluate", "."], 3, "this folder has no model.firesteel"),
         (["evaluate", "pets.csv"], 3, "pets.csv is not a firesteel model"),
         (["inspect", "pets.csv"], 3, "pets.csv is not a firesteel model"),
         (["report", "."], 3, "metrics.json"),
-        (["evaluate", "lone.firesteel"], 2, "name the rows with --data"),
+        (["evaluate", "lone.firesteel"], 2, "choose the rows with --data"),
         (
             ["evaluate", "lone.firesteel", "--data", "pets.csv", "--label", "kind"],
             2,
-            "does not say which class is",
+            "does not contain the names of the classes",
         ),
         (["evaluate", "r", "--data", "houses.csv"], 3, "houses.csv: there is no column 'weight'"),
-        (["predict", "r", "--data", "pets.csv", "--out", "p.txt"], 2, "--out p.txt: the ending must be one of .csv"),
+        (
+            ["predict", "r", "--data", "pets.csv", "--out", "p.txt"],
+            2,
+            "--out p.txt: the extension must be one of .csv",
+        ),
         (["evaluate", "r", "--data", "digits"], 3, "digits has 64 values per row, but the network takes 3"),
     ],
 )
@@ -257,4 +261,4 @@ def test_a_model_of_several_inputs_and_outputs_is_shown_and_not_scored(run, pets
     assert (code, err) == (0, "") and "loss        kind=SparseCategoricalCrossentropy(" in out
     for argv in (("evaluate", path, "--data", pets), ("predict", path, "--data", pets, "--out", tmp_path / "p.csv")):
         code, _, err = run(*argv)
-        assert code == 2 and "has the inputs a, b and the outputs kind, size, and the command line" in err
+        assert code == 2 and "has the inputs a, b and the outputs kind, size, but the command line" in err

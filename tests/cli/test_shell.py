@@ -134,20 +134,20 @@ def check_stops(run: Run, folder: Path, *argv: str) -> None:
     """Stop a run by both signals, let it end, and compare it with one that was left alone."""
     _, whole, _ = run("train", *argv, "--shards", "2")
     kept = str(folder / "run")
-    said = f"firesteel: interrupted; go on with: firesteel train --resume {kept}\n"
+    said = f"firesteel: interrupted; resume with: firesteel train --resume {kept}\n"
     assert stopped(signal.SIGTERM, "train", *argv, "--shards", "2", "--run", kept) == (130, said)
     assert json.loads((folder / "run/metrics.json").read_text())["status"] == "interrupted"
     assert stopped(signal.SIGINT, "train", "--resume", kept) == (130, said)
     code, _, err = run("train", "--resume", kept, "--shards", "3")
     assert code == 3 and "shards is 2 there and 3 here" in err
     code, out, err = run("train", "--resume", kept)
-    assert (code, err) == (0, "") and "going on after epoch " in out
+    assert (code, err) == (0, "") and "resuming after epoch " in out
     assert out.splitlines()[-1] == whole.splitlines()[-1]
     lines = (folder / "run/history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == list(range(whole.count("epoch ")))
     assert not (folder / "run/checkpoint").exists()
     code, _, err = run("train", "--resume", kept)
-    assert code == 2 and "holds a finished run" in err
+    assert code == 2 and "is complete: there is nothing to resume" in err
 
 
 def test_r47_a_run_that_was_stopped_goes_on_to_the_same_bits(run, tmp_path):
@@ -164,7 +164,7 @@ def test_what_cannot_be_resumed_is_one_line(run, tmp_path):
     code, _, err = run("train", "--resume", tmp_path)
     assert (code, err.count("\n")) == (2, 1) and "it has no config.toml" in err
     code, _, err = run("train", "--resume", tmp_path, "my.toml")
-    assert (code, err.count("\n")) == (2, 1) and "leave my.toml out" in err
+    assert (code, err.count("\n")) == (2, 1) and "leave out my.toml" in err
 
 
 def on_terminal(*argv: str, **changes: str) -> str:

@@ -113,7 +113,7 @@ def test_every_kind_of_label_is_trained_scored_and_predicted(run, table, tmp_pat
         assert list(rows[0]) == ["prediction", *(f"probability_{name}" for name in classes)]
 
     code, out, err = run("predict", "run", "--data", new, "--out", "none.csv", "--engine", "spark")
-    assert (code, out) == (2, "") and "leave --engine spark out" in err
+    assert (code, out) == (2, "") and "leave out --engine spark" in err
     lacking = write(tmp_path / f"lacking{path.suffix}", {name: others[name] for name in others if name != names[0]})
     code, out, err = run("predict", "run", "--data", lacking, "--out", "none.csv")
     assert (code, out) == (3, "") and f"there is no column {names[0]!r}" in err and "lacking" in err
@@ -243,7 +243,7 @@ def test_members_are_those_of_scikit_learns_words(run, table):
     path, made = table
     code, out, err = run("train", "--data", path, "--label", "late", "--ignore-cols", "delay", "--epochs", "3")
     assert (code, err) == (0, "")
-    assert out.splitlines()[2] == "8 members, each trained without another part of the rows"
+    assert out.splitlines()[2] == "8 members, each holding out a different part of the rows"
     assert [line.split("  ")[0] for line in out.splitlines()[3:-2]] == [f"member {n}/8" for n in range(1, 9)]
     assert re.fullmatch(r"held out accuracy 0\.\d{4}  loss 0\.\d{4}", out.splitlines()[-2])
     model = NeuralNetworkClassifier(max_iter=3).fit(made.drop_columns(["late", "delay"]), made["late"].to_pylist())
@@ -305,7 +305,10 @@ def test_members_of_a_label_far_from_zero_are_looked_at_from_its_centre(run, tmp
 
 @pytest.mark.parametrize(
     "data, argv, said",
-    [("flights.csv", ["--validation-split", "0.2"], "leave validation_split=0.2 out"), ("digits", [], "no table")],
+    [
+        ("flights.csv", ["--validation-split", "0.2"], "leave out validation_split=0.2"),
+        ("digits", [], "only tables can have members"),
+    ],
 )
 def test_members_that_cannot_be_are_refused(run, tmp_path, monkeypatch, data, argv, said):
     monkeypatch.chdir(tmp_path)

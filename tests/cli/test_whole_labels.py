@@ -177,7 +177,7 @@ def test_a_text_among_many_numbers_is_no_class(tmp_path, values, stray):
         with pytest.raises(DataError, match="holds") as caught:
             load(write(tmp_path / f"rows{kind}", holed(map(str, values), stray)))
         said = str(caught.value)
-        assert f"holds {stray!r}" in said and f"of {len(values)} rows" in said and "is no number" in said
+        assert f"holds {stray!r}" in said and f"of {len(values)} rows" in said and "is not a number" in said
         assert ("line 6: " if kind == "CSV" else "at row 4") in said
         (tmp_path / "rowsNumPy.npz").unlink(missing_ok=True)
 

@@ -135,4 +135,4 @@ def test_every_job_of_the_commands_has_a_name(rows, jobs, tmp_path):
             assert not end.value.code
 
     names = jobs(commands)
-    assert None not in names and {"firesteel: looking at the labels", f"firesteel: reading {table}"} <= set(names)
+    assert None not in names and {"firesteel: profiling the labels", f"firesteel: reading {table}"} <= set(names)

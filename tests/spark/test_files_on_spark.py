@@ -201,7 +201,7 @@ def test_the_whole_demo(run):
 def test_the_doctor_runs_a_job_where_all_is_well(run):
     code, out, _ = run("doctor")
     assert code == 0 and "stop" not in out
-    assert "Java fits" in out and "ran a job; a worker is Python" in out and "the driver's memory is" in out
+    assert "Java is suitable" in out and "ran a job; a worker is Python" in out and "the driver's memory is" in out
 
 
 def test_labels_are_seen_as_in_process(spark):

@@ -154,5 +154,5 @@ def test_r46_a_master_beside_a_session_in_use_is_refused_without_its_secret(
     out, err = capfd.readouterr()
     said = " ".join((out + err).split())
     assert end.value.code == (4 if command == ["doctor"] else 2), said
-    assert "[engine] master='s3a://bucket/rows.parquet': Spark runs here already, on local[2]" in said
+    assert "[engine] master='s3a://bucket/rows.parquet': Spark is already running with master local[2]" in said
     assert TOKEN not in said and "Traceback" not in said

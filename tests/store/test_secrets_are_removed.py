@@ -170,13 +170,13 @@ def test_r46_settings_that_lack_their_secret_are_refused_with_what_to_do(tmp_pat
         with pytest.raises(SystemExit) as end:
             main(["train", "c.toml"])
         said = capfd.readouterr().err
-        assert end.value.code == 2 and f"[{section}] {key} was written without its secret" in said
+        assert end.value.code == 2 and f"[{section}] {key} was saved with" in said
         assert f"FIRESTEEL_{section}_{key}".upper() in said
 
 
 def test_r46_an_interrupted_command_says_no_secret(tmp_path, monkeypatch, capfd):
     def stop(argv):
-        raise KeyboardInterrupt(f"go on with: firesteel train --resume s3a://me:{TOKEN}@bucket/run")
+        raise KeyboardInterrupt(f"resume with: firesteel train --resume s3a://me:{TOKEN}@bucket/run")
 
     monkeypatch.setattr("firesteel.cli.app.run", stop)
     with pytest.raises(SystemExit):

@@ -99,7 +99,7 @@ def stopped(seed, folder, network, count):
                 raise
         worst = max(worst, time.perf_counter() - begun)
         assert process.returncode == 130 and err.startswith("firesteel: interrupted") and err.count("\n") == 1, err
-        assert not kept or "going on after epoch" in first + out
+        assert not kept or "resuming after epoch" in first + out
     return worst
 
 
