@@ -1,7 +1,7 @@
-"""Runs that people can look at: a folder for each training, and one page that shows it.
+"""Run folders and reports: a folder for each training, with an HTML page that shows it.
 
-Writing a run needs the packages of `pip install "firesteel[cli]"`; importing this needs NumPy alone.  Next:
-`folder.py` (what is written, and when), then `evidence.py` (what the network does with rows) and `page.py`.
+Writing a run needs the packages of `pip install "firesteel[cli]"`; importing this module needs only NumPy.  Next:
+`folder.py` (what is written, and when), `evidence.py` (what is measured) and `page.py` (the page).
 """
 
 from firesteel.report.folder import RunFolder, next_folder

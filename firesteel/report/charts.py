@@ -1,8 +1,8 @@
-"""Pictures for a page: line charts as inline SVG that takes the page's colours, and small images as inline PNG.
+"""Charts for the page: line charts as inline SVG in the page's colours, and small images as inline PNG.
 
-matplotlib draws in marker colours, which become the page's CSS variables, so that a chart follows light and dark.
-Nothing depends on colour alone: lines differ in dash and marker and carry their names.  The same numbers give the
-same bytes.  No text of a user's enters a chart: names stand in the page around it, in `page.py`.
+matplotlib draws in marker colours that become CSS variables of the page, so that charts follow light and dark themes.
+Lines differ in dash and marker, not only in colour, and carry their names.  The same numbers give the same bytes.
+Text from users never enters a chart; `page.py` puts it into the page around it.
 """
 
 import base64
@@ -30,31 +30,31 @@ with as_file(files("firesteel.report") / "chart.mplstyle") as path:
     LOOK: Any = rc_params_from_file(path, use_default_template=False)
 INK, FAINT, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404"
 VARIABLES = {INK: "--ink", FAINT: "--faint", FIRST: "--first", SECOND: "--second"}
-"""The page's words for the colours here and in `chart.mplstyle`."""
+"""The page's CSS variables for the colours here and in `chart.mplstyle`."""
 WIDTH, HEIGHT = 4.4, 2.9
-"""Inches; small, so that letters stay readable where the page is narrow."""
+"""Size in inches; small, so that text stays readable on a narrow page."""
 STYLES = {"training": "o-", "validation": "s--"}
 MARKED = 24
-"""Points on a line up to which each has its marker."""
+"""Greatest number of points on a line with markers."""
 APART = 0.1
-"""How far apart two names stand at least, as a share of the height."""
+"""Least distance between two names, as a share of the height."""
 DIM, TINY = 0.5, 1e-12
-"""How light a picture is under heat; and what is divided by at least."""
+"""Brightness of a picture under a heat map; and the least divisor."""
 LOG = 20.0
-"""How far apart values of a loss lie that are drawn on a log scale."""
+"""Ratio of the largest to the smallest loss above which a log scale is used."""
 
 RAMPS = {
     "grey": ((0, 0, 0), (255, 255, 255)),
     "heat": ((13, 17, 48), (122, 40, 90), (226, 104, 40), (255, 232, 140)),
     "signed": ((16, 42, 92), (98, 126, 168), (128, 128, 128), (214, 148, 92), (255, 226, 178)),
 }
-"""Colours from the least value to the largest; each grows lighter all the way, so they differ in grey print too."""
+"""Colours from the least value to the greatest; each ramp grows lighter, so that it works in grey print too."""
 
 
 def _drawn(name: str, text: str, draw: Callable[[Axes], None]) -> str:
-    """Return the chart that a function draws, to stand in a page.  name, text: as in `_inline`."""
+    """Return the chart that a function draws, as inline SVG; name and text as in `_inline`."""
     file = io.StringIO()
-    with style.context(LOOK, after_reset=True):  # a user's own settings do not count
+    with style.context(LOOK, after_reset=True):  # ignore the user's matplotlib settings
         figure = Figure((WIDTH, HEIGHT), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())
@@ -63,9 +63,12 @@ def _drawn(name: str, text: str, draw: Callable[[Axes], None]) -> str:
 
 
 def _inline(svg: str, name: str, text: str) -> str:
-    """Return a picture that can stand in a page: its own identifiers, the page's colours and letters.
+    """Return an SVG that can be embedded in a page: unique ids, the page's colours and font.
 
-    name: a word that no other picture of the page has.  text: what it shows, for those who do not see it.
+    Args:
+        svg: The SVG.
+        name: A unique prefix for its ids.
+        text: The text alternative.
     """
     body = svg[svg.index("<svg") :]
     view = re.search(r'viewBox="[^"]*"', body)
@@ -86,7 +89,7 @@ def _inline(svg: str, name: str, text: str) -> str:
 
 
 def _letters(found: re.Match[str]) -> str:
-    """Return a font without its family, which the page gives."""
+    """Return a font without its family, which the page sets."""
     return f"font: {found[2]}var(--letters)" if found[1] is None else "font-family: var(--letters)"
 
 
@@ -101,10 +104,15 @@ def curves(
     best: int | None,
     loss: bool,
 ) -> str:
-    """Return the chart of one measure over the epochs, of training rows and, where there are some, of others.
+    """Return the chart of one measure over the epochs, for training and, if any, validation rows.
 
-    epochs: from 0; those of several trainings one after another, whose lines are fainter.  best: the epoch to mark.
-    loss: whether it may stand on a log scale.
+    Args:
+        name: Unique name of the chart.
+        epochs: Epoch indices from 0; several trainings follow one another, in fainter lines.
+        training: Values of training rows.
+        validation: Values of validation rows.
+        best: The epoch to mark.
+        loss: Whether a log scale may be used.
     """
     ends = np.flatnonzero(np.diff(epochs) <= 0) + 1
     at = np.insert(np.array(epochs, float) + 1, ends, math.nan)
@@ -145,8 +153,8 @@ def curves(
 
 
 def _named(axes: Axes, end: float, lines: Sequence[tuple[str, str, Array]]) -> None:
-    """Write each line's name at its end, apart from each other."""
-    axes.get_ylim()  # which settles the limits
+    """Label each line at its end, without overlaps."""
+    axes.get_ylim()  # computes the limits
     places = []
     for _, _, y in lines:
         at = axes.transData.transform((end, y[np.isfinite(y)][-1]))
@@ -168,8 +176,8 @@ def _floats(values: Sequence[float | None]) -> Array:
 
 
 def calibration(name: str, confidence: Sequence[float], accuracy: Sequence[float], rows: Sequence[float]) -> str:
-    """Return the chart of how often answers of each confidence are right; larger points stand for more rows."""
-    points = "; ".join(f"at {c:.2f} right in {a:.2f}" for c, a in zip(confidence, accuracy, strict=True))
+    """Return the calibration curve: accuracy over confidence; larger points stand for more rows."""
+    points = "; ".join(f"{a:.2f} correct at {c:.2f}" for c, a in zip(confidence, accuracy, strict=True))
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1.2)
@@ -177,13 +185,13 @@ def calibration(name: str, confidence: Sequence[float], accuracy: Sequence[float
         share = np.sqrt(np.array(rows, float) / max(rows))
         for c, a, size in zip(confidence, accuracy, share, strict=True):
             axes.plot([c], [a], color=FIRST, marker="o", markersize=3 + 7 * float(size), linestyle="")
-        axes.set(xlim=(0, 1.03), ylim=(0, 1.05), xlabel="what it says", ylabel="how often it is so")
+        axes.set(xlim=(0, 1.03), ylim=(0, 1.05), xlabel="predicted probability", ylabel="accuracy")
 
     return _drawn(name, f"Calibration curve: {points}", draw)
 
 
 def predicted(name: str, points: Sequence[tuple[float, float]]) -> str:
-    """Return the chart of predictions over true values, (true, predicted) each."""
+    """Return the chart of predicted over true values, (true, predicted) each."""
     xy = np.array(points, float)
 
     def draw(axes: Axes) -> None:
@@ -197,26 +205,33 @@ def predicted(name: str, points: Sequence[tuple[float, float]]) -> str:
         limits = (low - edge, high + edge)
         axes.set(xlim=limits, ylim=limits, xlabel="true", ylabel="predicted")
 
-    return _drawn(name, f"Predicted over true values, {len(xy):,} rows; on the dotted line both are equal", draw)
+    return _drawn(name, f"Predicted over true values, {len(xy):,} rows; they are equal on the dotted line", draw)
 
 
 # Bars
 
 
 def residuals(name: str, edges: Sequence[float], counts: Sequence[float]) -> str:
-    """Return the chart of how many rows are off by how much.  edges: one more than counts."""
+    """Return the histogram of residuals.  There is one more edge than counts."""
 
     def draw(axes: Axes) -> None:
         axes.bar(edges[:-1], counts, np.diff(edges), align="edge", facecolor="none", edgecolor=FIRST, hatch="////")
         axes.axvline(0, color=INK, linestyle=":", linewidth=1.2)
         axes.grid(axis="x", visible=False)
-        axes.set(xlabel="predicted less true", ylabel="rows")
+        axes.set(xlabel="predicted minus true", ylabel="rows")
 
-    return _drawn(name, f"Histogram of predicted less true values, from {edges[0]:.4g} to {edges[-1]:.4g}", draw)
+    return _drawn(name, f"Histogram of predicted minus true values, from {edges[0]:.4g} to {edges[-1]:.4g}", draw)
 
 
 def bars(name: str, values: Sequence[float], what: str, unit: str) -> str:
-    """Return a chart of one bar for each of some numbered things.  what: one of them.  unit: of the values."""
+    """Return a bar chart of numbered things.
+
+    Args:
+        name: Unique name of the chart.
+        values: The values.
+        what: Name of one thing.
+        unit: Unit of the values.
+    """
     least, most = min(values), max(values)
 
     def draw(axes: Axes) -> None:
@@ -232,7 +247,7 @@ def bars(name: str, values: Sequence[float], what: str, unit: str) -> str:
 
 
 def png(values: Array, ramp: str, low: float, high: float) -> str:
-    """Return an image, (h, w), as a data URI, one pixel a value: from `low` to `high` along a ramp of colours.
+    """Return an image, (h, w), as a data URI with one pixel per value, coloured from `low` to `high`.
 
     >>> png(np.array([[0.0, 1.0]]), "grey", 0.0, 1.0)[:26]
     'data:image/png;base64,iVBO'
@@ -241,9 +256,13 @@ def png(values: Array, ramp: str, low: float, high: float) -> str:
 
 
 def photo(pixels: Array, low: float, high: float, heat: Array | None = None) -> str:
-    """Return a picture, (h, w, 1) or (h, w, 3), as a data URI, one pixel a pixel: from `low` to `high`, grey or RGB.
+    """Return a picture, (h, w, 1) or (h, w, 3), as a data URI, scaled from `low` to `high`, grey or RGB.
 
-    heat: (h, w), at least 0, which colours a dark grey copy of the picture: more where it is larger.
+    Args:
+        pixels: The picture.
+        low: The value of black.
+        high: The value of full brightness.
+        heat: A heat map, (h, w), at least 0, drawn over a dark grey copy of the picture.
     """
     shown = np.clip((pixels - low) / max(high - low, TINY), 0, 1)
     rgb = np.broadcast_to(shown, (*shown.shape[:2], 3))

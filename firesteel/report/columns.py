@@ -1,6 +1,6 @@
-"""A table by its columns: what each of them was, what a row has there, and what the network makes of its values.
+"""A table's columns in the report: their profile, the values of a row, and partial dependence.
 
-All of it is read off flat rows, by the schema that made them.  `evidence.py` puts it together with the rest.
+Everything is computed from flat rows and the schema that encoded them.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,15 +25,15 @@ from firesteel.tables.schema import (
 )
 
 EFFECTS, POINTS, EFFECT_ROWS = 3, 10, 500
-"""At most: numbers and categories whose effect is shown, values of each, and rows that it is the mean over."""
+"""Greatest numbers of numeric columns and of categories whose effect is shown, of values for each, and of rows."""
 DIGITS = 1e-6
-"""What of a column's scale a flat row tells apart."""
+"""Resolution of a flat row, relative to a column's scale."""
 Codes = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class EncodedColumn:
-    """A column of the schema, and where its inputs are in a flat row."""
+    """A column of the schema, and the places of its inputs in a flat row."""
 
     column: TableColumn
     numbers: range
@@ -42,22 +42,22 @@ class EncodedColumn:
 
     @property
     def at(self) -> list[int]:
-        """All of its inputs."""
+        """Places of all its inputs."""
         return [*self.numbers, *self.plain, *([] if self.code is None else [self.code])]
 
     @property
     def levels(self) -> int:
-        """How many categories are known."""
+        """Number of known categories."""
         return self.column.count - 2 if self.code is not None else len(getattr(self.column, "levels", ()))
 
     def missing(self, x: Array) -> npt.NDArray[np.bool_]:
-        """Return which rows have no value, (n,), as far as that is known: where training had such rows."""
+        """Return which rows have no value, (n,), as far as known: only if training had such rows."""
         if not getattr(self.column, "missing", False):
             return np.zeros(len(x), bool)
         return x[:, self.plain[-1]] == 1 if self.plain else x[:, self.code] == ABSENT
 
     def codes(self, x: Array) -> Codes | None:
-        """Return the number of each row's category, (n,); None where the column has none."""
+        """Return the code of each row's category, (n,); None if the column is not categorical."""
         if self.code is not None:
             return x[:, self.code].astype(np.intp)
         if not isinstance(self.column, CategoryColumn):
@@ -69,26 +69,26 @@ class EncodedColumn:
         return np.where(self.missing(x), ABSENT, codes)
 
     def value(self, row: Array) -> str:
-        """Return what stands in a row, (I,), as text; numbers to four digits, times to the day."""
+        """Return a row's value, (I,), as text: numbers with four digits, times as dates."""
         column, x = self.column, row[None]
         if self.missing(x)[0]:
             return "missing"
         if isinstance(column, CategoryColumn):
             code = int(self.codes(x)[0])  # type: ignore[index]
-            return column.levels[code - 2] if code > ABSENT else "not known"
+            return column.levels[code - 2] if code > ABSENT else "unknown"
         assert isinstance(column, NumberColumn | TimeColumn)
         z = np.clip(float(row[self.numbers[0]]) / CLIP, -0.999999, 0.999999)
         value = column.centre + column.scale * CLIP * z / np.sqrt(1 - z * z)
         value = np.round(value / (unit := column.scale * DIGITS)) * unit + 0.0
         if isinstance(column, NumberColumn):
             return f"{value:.4g}"
-        value += DAY / 2 if column.kind == "date" else unit  # which rounding may have taken below midnight
+        value += DAY / 2 if column.kind == "date" else unit  # rounding may have moved it before midnight
         first, last = (np.datetime64(f"{year}-12-31", "us").astype(np.int64) for year in ("0000", "9999"))
         return str(np.datetime64(int(np.clip(value, first, last)), "us").astype("M8[D]"))
 
 
 def encoded_columns(schema: Schema) -> dict[str, list[EncodedColumn]]:
-    """Return, of each column of the table, the schema's: several of an array, one of any other."""
+    """Return the schema's columns of each column of the table: several for an array, otherwise one."""
     number, plain, code = 0, schema.shape[0], schema.shape[0] + schema.shape[1]
     found: dict[str, list[EncodedColumn]] = {}
     for column in schema.columns:
@@ -100,13 +100,19 @@ def encoded_columns(schema: Schema) -> dict[str, list[EncodedColumn]]:
 
 
 def described(schema: Schema, training: Array, looked: Array | None) -> list[dict[str, Any]]:
-    """Return what each column of a table was, from flat rows to train on and, where there are some, others.
+    """Return the profile of each column, from flat training rows and, if any, other rows.
 
-    unseen: the share of the others whose category is not known.  new: of those whose category no row to train on has,
-    either.  rare: of the rows to train on whose category would not be known, or have no row, without them: where the
-    others are drawn alike it is `new`, or more.
+    Args:
+        schema: The table's schema.
+        training: The training rows.
+        looked: The other rows, or None.
 
-    Source: Good 1953, for `rare` as an estimate of `new`.
+    Returns:
+        For each column its kind and shares: `missing`; `unseen`, of the rows whose category is unknown; `new`, of
+        those whose category occurs in no training row either; and `rare`, an estimate of `new` for rows drawn like
+        the training rows.
+
+    Source: Good 1953, for `rare`.
     """
     rows = training if looked is None else looked
     found = []
@@ -138,12 +144,19 @@ def _kind(parts: Sequence[EncodedColumn]) -> str:
 def effects(
     schema: Schema, x: Array, w: Array, importances: Importances, mean: Callable[[Array, Array], float]
 ) -> list[dict[str, Any]]:
-    """Return the mean prediction along the columns that matter most, beyond a standard error: of each kind a few.
+    """Return the partial dependence on the most important columns, a few of each kind.
 
-    A value is put into all rows as another row has it, with all of the inputs that say it.
-    x: (n, I)  w: (n,)  mean: returns the mean prediction of some rows, by their weights.
+    Only columns whose importance exceeds its standard error are used.  A value is set in all rows with all the inputs
+    that encode it.
 
-    Source: Friedman 2001, section 8.2, "partial dependence".
+    Args:
+        schema: The table's schema.
+        x: Flat rows, (n, I).
+        w: Row weights, (n,).
+        importances: The columns' importances.
+        mean: Returns the weighted mean prediction of rows.
+
+    Source: Friedman 2001, section 8.2.
     """
     columns, left = encoded_columns(schema), {"number": EFFECTS, "words": EFFECTS}
     some, w = x[:EFFECT_ROWS], w[:EFFECT_ROWS]
@@ -165,7 +178,7 @@ def effects(
 
 
 def _donors(part: EncodedColumn, x: Array) -> list[tuple[int, float | None]]:
-    """Return rows that have a column's commonest values, each with its share; or quantiles of many numbers."""
+    """Return rows with a column's most frequent values and their shares, or with quantiles of a numeric column."""
     _, first, counts = np.unique(x[:, part.at], axis=0, return_index=True, return_counts=True)
     if isinstance(part.column, CategoryColumn) or len(first) <= POINTS:
         most = np.argsort(-counts, kind="stable")[:POINTS]

@@ -1,7 +1,7 @@
-"""What a trained model is worth, in numbers: measured on a sample of rows, and compared with baselines.
+"""The evidence of a report: measurements of a trained model on a sample of rows, and comparisons with baselines.
 
-Everything comes back as plain JSON values, so that a page can be drawn again from files alone.  It needs NumPy and
-the face, no drawing.  Next: `verdict.py` says it in words, `page.py` shows it.
+Results are plain JSON values, so that a page can be redrawn from files alone.  Next: `verdict.py` puts them into
+words, `page.py` shows them.
 Shapes: n rows, I inputs, T target columns, O outputs, K classes.
 """
 
@@ -40,19 +40,24 @@ from firesteel.train.centring import FAR
 from firesteel.train.engine import Engine
 
 MISTAKES, CLASSES, DRAWN, POINTS = 24, 100, 4, 1000
-"""At most: mistakes, classes in a matrix, outputs drawn, points of each."""
+"""Greatest numbers of mistakes, of classes in a matrix, of outputs drawn, and of points for each."""
 BINS, STRIPES = 10, 30
-"""Bins of confidence, and of residuals."""
+"""Numbers of bins of confidence and of residuals."""
 NAMED, ELEMENTS = 20, 3
-"""Inputs or columns whose importance is named, and elements of an array that are shown, at most."""
+"""Greatest numbers of inputs or columns whose importance is listed, and of elements of an array shown."""
 
 
 @dataclass(frozen=True)
 class SampledRows:
-    """A sample of the rows of one set.
+    """A sample of the rows of a set.
 
-    set: "training", "validation" or "test".  x: (n, I).  y: (n, T), targets as the loss takes them.
-    weight: (n,).  of: how many rows the set has in all.  engine: holds all of them; None where that is the sample.
+    Args:
+        set: "training", "validation" or "test".
+        x: The inputs, (n, I).
+        y: The targets as the loss takes them, (n, T).
+        weight: The row weights, (n,).
+        of: Number of rows in the set.
+        engine: An engine with all rows; None if the sample contains them all.
     """
 
     set: str
@@ -63,29 +68,35 @@ class SampledRows:
     engine: Engine | None = field(default=None, compare=False)
 
     def all(self, network: Network) -> Engine:
-        """Return an engine of all rows, or of the sample if that is all there is."""
+        """Return an engine with all rows, or with the sample if there is no other."""
         return self.engine or whole(network, self.x, self.y, positive(self.weight))
 
     @property
     def scored(self) -> int:
-        """How many rows a score is over."""
+        """Number of rows that scores are computed on."""
         return len(self.x) if self.engine is None else self.of
 
 
 @dataclass(frozen=True)
 class DisplayNames:
-    """What things are called.  classes: of K classes, labels or outputs.  features: of I inputs.  picture: (h, w)."""
+    """Names for the report.
+
+    Args:
+        classes: Names of the K classes, labels or outputs.
+        features: Names of the I inputs.
+        picture: (height, width) if the inputs are pixels.
+    """
 
     classes: Sequence[str] | None = None
     features: Sequence[str] | None = None
     picture: tuple[int, int] | None = None
 
     def check(self, inputs: int, outputs: int) -> None:
-        """Raise ConfigError where there are more or fewer names than the network has inputs and outputs.
+        """Raise ConfigError if the numbers of names do not match the network.
 
         >>> DisplayNames(features=["age"]).check(2, 1)
         Traceback (most recent call last):
-        firesteel.errors.ConfigError: feature_names has 1 names, and the network takes 2 inputs: name each, or none \
+        firesteel.errors.ConfigError: feature_names has 1 names, but the network takes 2 inputs: name all or none \
 [config-names]
         """
         for word, names, fit, what in (
@@ -94,7 +105,7 @@ class DisplayNames:
         ):
             if names is not None and len(names) not in fit:
                 raise ConfigError(
-                    f"{word}_names has {len(names)} names, and the network {what}: name each, or none",
+                    f"{word}_names has {len(names)} names, but the network {what}: name all or none",
                     code="config-names",
                 )
         if self.picture is not None and (len(self.picture) != 2 or math.prod(self.picture) != inputs):
@@ -106,9 +117,14 @@ class DisplayNames:
 
 @dataclass(frozen=True)
 class Exam:
-    """A network, rows that it is examined on, and what takes all of them, measured while they are there.
+    """A network and the rows to examine it on, with the measurements that need all rows.
 
-    shuffled: rows that its importances are measured on.  compared: its score, and those of others.
+    Args:
+        objective: The network and its loss.
+        theta: The weights.
+        rows: The sample of rows.
+        shuffled: Rows for the permutation importances.
+        compared: Scores of the network and the baselines.
     """
 
     objective: Objective
@@ -121,7 +137,15 @@ class Exam:
     def of(
         model: Model, rows: SampledRows, training: SampledRows, names: DisplayNames, most: int = MOST_ROWS
     ) -> "Exam":
-        """Return the exam of a model on some rows.  most: rows that importances are measured on."""
+        """Return the exam of a model on some rows.
+
+        Args:
+            model: The model.
+            rows: The rows.
+            training: Rows that it was trained on.
+            names: Names for the report.
+            most: Greatest number of rows for importances.
+        """
         objective = model._objective()
         reading = Reading(task_of(model, np.vstack([rows.y, training.y])), objective.loss, model.network.outputs)
         with _plainly():
@@ -129,12 +153,12 @@ class Exam:
             return Exam(objective, model.theta, rows, _shuffled(model, rows, most), compared)
 
 
-# The whole examination
+# The examination
 
 
 @contextmanager
 def _plainly() -> Iterator[None]:
-    """Let numbers be what they are: the same on one thread, and without warnings."""
+    """Compute on one thread and without warnings of overflow."""
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         yield
 
@@ -145,12 +169,18 @@ def examine(
     training: SampledRows,
     names: DisplayNames | None = None,
 ) -> dict[str, Any]:
-    """Return the evidence: how good a trained model is on `rows`, what it gets wrong, and what it looks at.
+    """Return the evidence: how good a trained model is on some rows, its mistakes, and which inputs matter.
 
-    rows: or the exams of the members that the model is the average of, each on the rows that it was trained without.
-    training: rows that it learned from; baseline and linear model learn from them, and over-fitting shows in them.
-    Counts are sums of the rows' weights.  Nothing in the result is NaN: what is undefined is None.
-    Raises ConfigError for names that do not fit the network, and a model of several outputs.
+    Counts are sums of row weights.  Undefined values are None; the result contains no NaN.
+
+    Args:
+        model: The model.
+        rows: The rows; or the exams of an ensemble's members, each on its held-out rows.
+        training: Rows that it was trained on, for the baselines and to detect overfitting.
+        names: Names for the report.
+
+    Raises:
+        ConfigError: If names do not fit the network, or the model has several outputs.
 
     >>> from firesteel.layers import Dense
     >>> from firesteel.models import Sequential
@@ -167,7 +197,7 @@ def examine(
     network = model.network
     names.check(network.inputs, network.outputs)
     if task_of(model, training.y) == SEVERAL:
-        raise ConfigError("a model of several outputs is not examined: examine one of each", code="config-outputs")
+        raise ConfigError("a model with several outputs cannot be examined", code="config-outputs")
     exams = [Exam.of(model, rows, training, names)] if isinstance(rows, SampledRows) else rows
     with _plainly():
         return _plain(_examined(model, exams, training, names))
@@ -176,7 +206,7 @@ def examine(
 def _examined(model: Model, exams: Sequence[Exam], training: SampledRows, names: DisplayNames) -> dict[str, Any]:
     objective, network = model._objective(), model.network
     shape = pictures.picture_of(network)
-    if shape is not None:  # which says more than a name does
+    if shape is not None:  # the network's Input takes precedence
         names = replace(names, picture=None)
     x, y, weight = (np.concatenate([getattr(one.rows, part) for one in exams]) for part in ("x", "y", "weight"))
     rows = replace(exams[0].rows, x=x, y=y, weight=weight)
@@ -204,16 +234,16 @@ def _examined(model: Model, exams: Sequence[Exam], training: SampledRows, names:
     importances, schema = _importances(model, [one.shuffled for one in exams]), model.schema
     importance = _importance(importances, names, schema is not None)
     found |= {"importance": importance, "layers": layers}
-    first = [item.get("index", item.get("name")) for item in importance["inputs"]]  # of a picture all, in order
+    first = [item.get("index", item.get("name")) for item in importance["inputs"]]  # for pixels all of them, in order
     if schema is not None:
-        apart = len(exams) > 1 or rows.set == training.set  # and there are no others to tell from them
-        found["table"] = columns.described(schema, rows.x if apart else training.x, None if apart else rows.x)
+        same = len(exams) > 1 or rows.set == training.set  # no other rows to compare with
+        found["table"] = columns.described(schema, rows.x if same else training.x, None if same else rows.x)
         found["effects"] = _effects(model, reading, rows, importances, called)
         parts = columns.encoded_columns(schema)
     for mistake in found["mistakes"]:
         row = rows.x[mistake["row"]]
         mistake["input"] = short(row[first]) if schema is None else [_value(parts[name], row) for name in first]
-        if names.picture is not None and p.shape == rows.x.shape:  # a picture out of a picture
+        if names.picture is not None and p.shape == rows.x.shape:  # the output is a picture too
             mistake["made"] = short(p[mistake["row"]])
     if names.picture is not None and (weights := first_layer(objective, model.theta)) is not None:
         found["first_layer"] = weights
@@ -221,9 +251,9 @@ def _examined(model: Model, exams: Sequence[Exam], training: SampledRows, names:
 
 
 def _shuffled(model: Model, rows: SampledRows, most: int) -> ScoredRows:
-    """Return the rows that importances are measured on."""
+    """Return the rows for the permutation importances."""
     engine = rows.all(model.network)
-    if engine.sparse:  # the sample is all that there is as numbers
+    if engine.sparse:  # only the sample is dense
         engine = whole(model.network, rows.x[:most], rows.y[:most], positive(rows.weight[:most]))
     return ScoredRows.of(model._objective(), engine, model.theta, most)
 
@@ -233,7 +263,7 @@ def _importances(model: Model, parts: Sequence[ScoredRows]) -> Importances:
 
 
 def _importance(found: Importances, names: DisplayNames, table: bool) -> dict[str, Any]:
-    """Return the importances as JSON: of a picture all, in order; else the largest."""
+    """Return the importances as JSON: for pixels all of them in order, otherwise the largest."""
     each = [{"drop": row["importance"], "error": row["standardError"], "name": row["column"]} for row in found.rows]
     if not table:
         for item in each:
@@ -250,7 +280,7 @@ def _importance(found: Importances, names: DisplayNames, table: bool) -> dict[st
 
 
 def _importance_of_blocks(parts: Sequence[ScoredRows], shape: Shape) -> dict[str, Any]:
-    """Return the importances of blocks of pixels, in order, as JSON; grid: how many there are, down and across."""
+    """Return the importances of blocks of pixels in order, as JSON; `grid` is their number down and across."""
     places, grid = pictures.blocks(shape, affordable(parts))
     found = measured(parts, places)
     about = {"metric": "loss", "rows": found.sampled, "repeats": found.shuffles, "tried": found.tried}
@@ -258,7 +288,7 @@ def _importance_of_blocks(parts: Sequence[ScoredRows], shape: Shape) -> dict[str
 
 
 def _output(reading: Reading, mistake: Mapping[str, Any], predicted: Array, called: list[str]) -> int:
-    """Return the number of the output that a mistake is about: that of the class that is said."""
+    """Return the number of the output that a mistake is about: the predicted class."""
     if reading.outputs == 1:
         return 0
     if reading.task == "classification":
@@ -269,7 +299,7 @@ def _output(reading: Reading, mistake: Mapping[str, Any], predicted: Array, call
 def _effects(
     model: Model, reading: Reading, rows: SampledRows, importances: Importances, called: list[str]
 ) -> dict[str, Any] | None:
-    """Return the mean prediction along columns of a table: of a number, or of the chance of one class."""
+    """Return the partial dependence on columns of a table: mean predictions, or probabilities of one class."""
     assert model.schema is not None
     with threads() as run:
         use = Use(model._objective(), model.theta, run)
@@ -291,7 +321,7 @@ def _effects(
 
 
 def _value(parts: Sequence[EncodedColumn], row: Array) -> str:
-    """Return what a row has in a column of its table; of an array its first elements."""
+    """Return a row's value in a column of its table; the first elements of an array."""
     return ", ".join(part.value(row) for part in parts[:ELEMENTS])
 
 
@@ -306,7 +336,7 @@ def _called(reading: Reading, names: DisplayNames) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value in JSON's types; numbers that are not finite become None."""
+    """Convert a value to JSON types; numbers that are not finite become None."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -317,15 +347,15 @@ def _plain(value: Any) -> Any:
 
 
 def _count(weight: float) -> float:
-    """Return a sum of weights as a whole number where it is one."""
+    """Return a sum of weights, as an integer if it is one."""
     return int(weight) if float(weight).is_integer() else float(weight)
 
 
-# Compared with what
+# Comparison
 
 
 def _together(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return what several exams came to: the sums of their rows, and the means of their scores over them."""
+    """Combine exams: sums of rows, means of scores weighted by rows."""
     rows = [one["rows"] for one in found]
 
     def mean(scores: Sequence[float | None]) -> float | None:
@@ -342,7 +372,7 @@ def _together(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _compared(
     model: Model, reading: Reading, rows: SampledRows, training: SampledRows, called: list[str]
 ) -> dict[str, Any]:
-    """Return the scores of the network, of a linear model and of one answer for every row, over the same rows."""
+    """Return the scores of the network, a linear model and a constant prediction over the same rows."""
     own = replace(model._objective(), metrics=(("score", metric_of(reading.task, reading.loss, reading.outputs)),))
     weight = positive(training.weight)
     others = rivals(reading.task, model.network, training.x, training.y, weight, training.of, STEPS)
@@ -369,7 +399,7 @@ def _compared(
 
 
 def _answer(reading: Reading, training: SampledRows, called: list[str]) -> tuple[str, Array]:
-    """Return the best answer for every row of the training rows, and what to call it."""
+    """Return the best constant prediction for the training rows, and its name."""
     known, v = reading.truth(training.y), positive(training.weight)
     if reading.task == "classification":
         most = int(np.bincount(known, v, reading.classes).argmax())
@@ -387,7 +417,7 @@ def _answer(reading: Reading, training: SampledRows, called: list[str]) -> tuple
 def _classes(
     reading: Reading, truth: Array, predicted: Array, chances: Array | None, w: Array, called: list[str]
 ) -> dict[str, Any]:
-    """Return confusion, what is found of each class, calibration, and the most confident mistakes."""
+    """Return the confusion matrix, metrics per class, calibration, and the most confident mistakes."""
     many = reading.classes
     if reading.task == "classification":
         confusion = np.bincount(truth * many + predicted, w, many * many).reshape(many, many)
@@ -431,14 +461,14 @@ def _classes(
 
 
 def _ratio(above: float, below: float) -> float | None:
-    """Return the ratio; None where there is nothing to divide by."""
+    """Return a ratio; None if the denominator is 0."""
     return float(above / below) if below > 0 else None
 
 
 def _calibration(chances: Array, right: Array, w: Array) -> dict[str, Any]:
-    """Return, for ten bins of probability, how often it was right; and the expected calibration error.
+    """Return the accuracy in ten bins of probability, and the expected calibration error.
 
-    error: sum over bins of (weight of the bin / weight) |mean probability - share right|.
+    error: sum over bins of (weight of the bin / weight) |mean probability - accuracy|.
 
     Source: Guo et al. 2017, equation 3.
     """
@@ -464,7 +494,7 @@ def _calibration(chances: Array, right: Array, w: Array) -> dict[str, Any]:
 def _numbers(
     reading: Reading, truth: Array, predicted: Array, chances: Array | None, w: Array, called: list[str]
 ) -> dict[str, Any]:
-    """Return each output's errors, points and residuals for the first few, and the rows that are furthest off."""
+    """Return each output's errors, points and residuals of the first few outputs, and the worst rows."""
     r, metric = predicted - truth, R2Score(None)
     total = w.sum()
     r2 = np.asarray(metric.result(metric.sums(*near(predicted, truth), w), total))

@@ -1,7 +1,7 @@
-"""A training as a folder: its settings, an epoch a line, its scores, the model, and a page to look at.
+"""The `RunFolder` callback, which writes a training's settings, history, scores, model and report into a folder.
 
-`RunFolder` is a callback, so every entrance can write one; it reads the history and the rows and changes nothing.
-The settings are those that `firesteel train FILE` reads, and train the same network again.  Next: `settings.py`.
+It only reads the history and the rows.  `firesteel train config.toml` repeats the training from its settings.  Next:
+`settings.py`.
 """
 
 import json
@@ -40,45 +40,50 @@ from firesteel.train.epoch import score
 
 FILES = ("config.toml", "history.jsonl", "metrics.json", "model.firesteel", "report.html", "env.json")
 CHECKPOINT = "checkpoint"
-"""The file in the folder that a training from the command line keeps its progress in, until it has ended."""
+"""The file with the progress of a training from the command line, until it has ended."""
 FORMAT = 1
-"""Number of metrics.json's form; it grows when a reader of an older one would misread it."""
+"""Format version of metrics.json; it grows when older readers would misread the file."""
 PAUSE = 5.0
-"""Seconds between two drawings of the page while training goes on, at least; and ten times as long as one takes."""
+"""Least seconds between two updates of the page during training; also at least ten times the duration of one."""
 
 
 class RunFolder(Callback):
-    """Writes a training into a folder: its settings, history, scores, model, surroundings, and a report.
+    """Writes a training's settings, history, scores, model, environment and report into a folder.
 
-    folder: made if need be; one that holds a finished run, or other files, is refused.
-    test: rows to score at the end, (x, y), (x, y, weights), or a DataFrame with the columns that were trained on;
-    without them the report looks at validation rows, and without these at the training rows.
-    class_names: of the numbers 0, 1, ..., or of the outputs.  feature_names: of the columns.
-    picture: (height, width) where the features are the pixels of one, and the network's Input does not say so.
-    config: sections and what to put into them that a training does not know itself, such as
-    {"data": {"train": "digits.parquet"}}.
+    The files are config.toml, history.jsonl (one line per epoch), metrics.json, model.firesteel (without optimizer
+    moments), env.json and report.html, a page that is redrawn and reloads itself during training.  The callback does
+    not change the training: its bits are the same with and without it.  For a model with several outputs the page
+    shows only the history and the scores.
 
-    Of a model with several outputs the page shows the history and the scores.
+    Args:
+        folder: The folder, created if necessary.  A folder with a complete run or with other files is refused.
+        test: Rows to score at the end: (x, y), (x, y, weights), or a DataFrame with the training columns.  Without
+            them the report uses the validation rows, or else the training rows.
+        class_names: Names of the classes 0, 1, ..., or of the outputs.
+        feature_names: Names of the input columns.
+        picture: (height, width) if the features are pixels and the network's `Input` does not show it.
+        config: Settings to record that the training does not know, by section, such as
+            {"data": {"train": "digits.parquet"}}.
 
-    The files: config.toml, history.jsonl, metrics.json, model.firesteel (without moments), env.json, report.html.
-    The history grows by a line an epoch; the page is drawn again while training goes on, and then shows itself anew
-    every few seconds.
-    The training's bits are the same with and without it.
-    Raises ConfigError where a package is missing, the folder is not free, also because another process is writing
-    it, or names do not fit the network; and StoreError where it cannot be written.
+    Raises:
+        ConfigError: If a package is missing (`config-package`), the folder is in use or not free (`config-folder`),
+            or names do not fit the network (`config-names`).
+        StoreError: If the folder cannot be written.
 
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from firesteel.layers import Dense
-    >>> from firesteel.models import Sequential
-    >>> model = Sequential([Dense(2, "softmax", input_dim=1)])
-    >>> model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
-    >>> x = np.linspace(-1, 1, 64)[:, None]
-    >>> with tempfile.TemporaryDirectory() as place:
-    ...     run = RunFolder(os.path.join(place, "run"), class_names=["below", "above"])
-    ...     _ = model.fit(x, x[:, 0] > 0, epochs=2, verbose=0, callbacks=[run])
-    ...     print(*sorted(os.listdir(run.folder)))
-    config.toml env.json history.jsonl metrics.json model.firesteel report.html
+    Example:
+        >>> import os
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from firesteel.layers import Dense
+        >>> from firesteel.models import Sequential
+        >>> model = Sequential([Dense(2, "softmax", input_dim=1)])
+        >>> model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        >>> x = np.linspace(-1, 1, 64)[:, None]
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     run = RunFolder(os.path.join(place, "run"), class_names=["below", "above"])
+        ...     _ = model.fit(x, x[:, 0] > 0, epochs=2, verbose=0, callbacks=[run])
+        ...     print(*sorted(os.listdir(run.folder)))
+        config.toml env.json history.jsonl metrics.json model.firesteel report.html
     """
 
     observes = True
@@ -106,13 +111,15 @@ class RunFolder(Callback):
         self.config = config or {}
         self.lock, self.ours = ExitStack(), False
 
-    # Called in training
+    # Callback methods
 
     def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
+        """Take the training and validation rows.  Called before training."""
         self.objective, self.training, self.validation = objective, training, validation
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        if self.ours and self.params.get("member"):  # the first has taken the folder
+        """Create the folder and write the settings."""
+        if self.ours and self.params.get("member"):  # the first member has created the folder
             return
         self.ours = False
         self.members, self.exams = list[dict[str, Any]](), list[Exam]()
@@ -141,17 +148,18 @@ class RunFolder(Callback):
         self._put("training")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Append the epoch to the history, and update the page from time to time."""
         member = {"member": self.params["member"]} if "member" in self.params else {}
         self._append(json.dumps(member | self.model.history.rows[-1]) + "\n")
         if time.perf_counter() - self.drawn >= self.pause:
             self._put("training")
 
     def end_members(self, model: Model, engine: Engine) -> None:
-        """Write what the average of several members has come to.
+        """Write the results of an ensemble.
 
         Args:
-            model: The average, with the epochs of all members as its history.
-            engine: Of all rows that were trained on.
+            model: The ensemble, with the epochs of all members as its history.
+            engine: The engine with all training rows.
         """
         self.params = {name: value for name, value in self.params.items() if name != "member"}
         self.params["epochs"] = len(model.history.rows) if model.history else 0
@@ -167,45 +175,47 @@ class RunFolder(Callback):
             path.unlink()
 
     def on_train_end(self, logs: Logs = None) -> None:
-        if "member" in self.params:  # and others are to come
+        """Measure the model and write the final files."""
+        if "member" in self.params:  # further members or the ensemble follow
             self._end_member(self.params["member"])
             return
         with self.lock:
-            scores, evidence = self._looked_at()
+            scores, evidence = self._measured()
             self._put("finished", scores, evidence)
 
     def on_train_error(self, error: BaseException) -> None:
-        with self.lock, suppress(StoreError):  # a disk that is full must not hide the first cause
+        """Record that the training diverged or was interrupted."""
+        with self.lock, suppress(StoreError):  # a full disk must not hide the first error
             if self.ours:
                 self._put("diverged" if isinstance(error, DivergenceError) else "interrupted")
 
     def _end_member(self, number: int) -> None:
-        """Keep what a member has come to on the rows that it was trained without, while they are there."""
+        """Record a member's results on its held-out rows, while they are available."""
         assert self.validation is not None
-        kept, held = self._kept_epoch(), self._rows("validation", self.objective, self.validation)
+        best, rows = self._best_epoch(), self._rows("validation", self.objective, self.validation)
         found = {
             "member": number,
-            "rows": held.of,
+            "rows": rows.of,
             "epochs": len(self.model.history.rows),
-            "best_epoch": kept["epoch"],
+            "best_epoch": best["epoch"],
         }
-        self.members.append(found | {"scores": {name: kept[f"val_{name}"] for name in self.objective.names}})
+        self.members.append(found | {"scores": {name: best[f"val_{name}"] for name in self.objective.names}})
         if self.test is None and self.task != SEVERAL:
             training = self._rows("training", self.objective, self.training)
-            self.exams.append(Exam.of(self.model, held, training, self.names, MOST_ROWS // self.params["members"]))
+            self.exams.append(Exam.of(self.model, rows, training, self.names, MOST_ROWS // self.params["members"]))
 
-    def _kept_epoch(self) -> dict[str, Any]:
+    def _best_epoch(self) -> dict[str, Any]:
         history = self.model.history
         return next((row for row in history.rows if row["epoch"] == history.best), history.rows[-1])
 
-    # What is written
+    # Files
 
     @property
     def _on_spark(self) -> bool:
         return not isinstance(self.training, LocalEngine)
 
     def _put(self, status: str, scores: Mapping[str, Any] | None = None, evidence: Any = None) -> None:
-        """Write all that there is to say by now, and draw the page."""
+        """Write all files except the history, as far as they are known, and redraw the page."""
         from firesteel.report.page import render
 
         at, over = time.perf_counter(), status != "training"
@@ -243,7 +253,7 @@ class RunFolder(Callback):
         store.write(self.folder / name, text.encode())
 
     def _append(self, line: str) -> None:
-        """Add a line to the history, whole or not at all.  Raises StoreError if it cannot be written."""
+        """Append a line to the history, all or nothing.  Raises StoreError if it cannot be written."""
         path = self.folder / "history.jsonl"
         with named(path):
             size = path.stat().st_size
@@ -254,19 +264,19 @@ class RunFolder(Callback):
                 os.truncate(path, size)
                 raise
 
-    def _looked_at(self) -> tuple[dict[str, Any], Any]:
-        """Return the scores of every set of rows, and what the network does with some of the last of them."""
-        kept, theta = self._kept_epoch(), self.model.theta
-        looked: SampledRows | list[Exam] = self.exams or self.sample
-        scores: dict[str, Any] = {"training": {name: kept[name] for name in self.objective.names if name in kept}}
+    def _measured(self) -> tuple[dict[str, Any], Any]:
+        """Return the scores of every set of rows, and the evidence from the last of them."""
+        best, theta = self._best_epoch(), self.model.theta
+        rows: SampledRows | list[Exam] = self.exams or self.sample
+        scores: dict[str, Any] = {"training": {name: best[name] for name in self.objective.names if name in best}}
         if self.members:
             ended = [one for one in self.members if "scores" in one]
-            each, rows = [one["scores"] for one in ended], [one["rows"] for one in ended]
-            means = {name: np.average([one[name] for one in each], 0, rows).tolist() for name in each[0]}
+            each, counts = [one["scores"] for one in ended], [one["rows"] for one in ended]
+            means = {name: np.average([one[name] for one in each], 0, counts).tolist() for name in each[0]}
             scores = {"training": score(self.training, self.objective, theta), "validation": means}
         elif self.validation is not None:
-            scores["validation"] = {name: kept[f"val_{name}"] for name in self.objective.names}
-            looked = self._rows("validation", self.objective, self.validation)
+            scores["validation"] = {name: best[f"val_{name}"] for name in self.objective.names}
+            rows = self._rows("validation", self.objective, self.validation)
         with ExitStack() as opened:
             if self.test is not None:
                 names = ("features", "label", "weight")
@@ -275,11 +285,11 @@ class RunFolder(Callback):
                 x, y, weight = (*given, None, None)[:3]
                 opening = self.model.opened(x, y, sample_weight=weight, **dict(columns))
                 objective, engine = opened.enter_context(opening)
-                looked = test = self._rows("test", objective, engine)
+                rows = test = self._rows("test", objective, engine)
                 scores["test"] = {"rows": test.of, **score(engine, objective, theta)}
             if self.task == SEVERAL:
                 return scores, None
-            return scores, examine(self.model, looked, self.sample, self.names)
+            return scores, examine(self.model, rows, self.sample, self.names)
 
     def _rows(self, name: str, objective: Objective, engine: Engine) -> SampledRows:
         x, y, weight = sample(engine, objective, self.model.theta)
@@ -287,7 +297,7 @@ class RunFolder(Callback):
         return SampledRows(name, x, y.astype(np.float64), weight.astype(np.float64), rows, engine)
 
     def _environment(self, fingerprint: str | None) -> dict[str, Any]:
-        """Return what decides the last bits, and where the code was."""
+        """Return what determines the bits (CPU, versions), and the commit of the code."""
         return {
             "firesteel": __version__,
             "python": platform.python_version(),
@@ -302,24 +312,24 @@ class RunFolder(Callback):
             "fingerprint": fingerprint,
         }
 
-    # What is refused
+    # The folder
 
     def _take_folder(self) -> None:
-        """Make the folder; raise ConfigError where it holds a finished run, one that goes on, or anything else."""
-        with named(self.folder, "made"):
+        """Create and lock the folder; raise ConfigError if it has a complete run, one in progress, or other files."""
+        with named(self.folder, "created"):
             self.folder.mkdir(parents=True, exist_ok=True)
-        _keep(self.folder, self.lock)
-        with named(self.folder, "made"):
+        _lock(self.folder, self.lock)
+        with named(self.folder, "created"):
             there = {path.name for path in self.folder.iterdir()}
         progress = {name for name in there if re.fullmatch(rf"{CHECKPOINT}(-\d+)?", name)}
         known = {*FILES, "start.firesteel", CHECKPOINT, *progress}
         left = rf"\.({'|'.join(map(re.escape, known))}|{CHECKPOINT}-\d+)\..*"
-        halves = {name for name in there if re.fullmatch(left, name)}  # of a killed run
+        halves = {name for name in there if re.fullmatch(left, name)}  # temporary files of a killed run
         others = sorted(there - known - halves)
         if others:
-            raise _taken(f"{self.folder} holds {others[0]!r}, which is no run's: name another folder")
+            raise _taken(f"{self.folder} contains {others[0]!r}, which is not part of a run: choose another folder")
         if is_finished(self.folder):
-            raise _taken(f"{self.folder} holds a finished run: name another folder, or delete it")
+            raise _taken(f"{self.folder} contains a complete run: choose another folder, or delete it")
         kept = {*progress, *(("config.toml", "start.firesteel") if self.params["resumed"] else ())}
         for name in there - kept:
             (self.folder / name).unlink()
@@ -331,7 +341,7 @@ def _taken(said: str) -> ConfigError:
 
 
 def is_finished(folder: Path) -> bool:
-    """Return whether a folder holds a run that has ended well."""
+    """Return whether a folder contains a run that completed."""
     with suppress(OSError, ValueError, AttributeError):
         with open_plain(folder / "metrics.json") as file:
             return bool(json.load(file).get("status") == "finished")
@@ -339,7 +349,23 @@ def is_finished(folder: Path) -> bool:
 
 
 def next_folder(parent: str | os.PathLike[str]) -> Path:
-    """Make and return the first free folder of 001, 002, ... in a folder.  Raises StoreError if it cannot."""
+    """Create the first free folder of 001, 002, ... in a folder.
+
+    Args:
+        parent: The folder in which to create it.
+
+    Returns:
+        The path of the new folder.
+
+    Raises:
+        StoreError: If the folder cannot be created.
+
+    Example:
+        >>> import tempfile
+        >>> parent = tempfile.mkdtemp()
+        >>> next_folder(parent).name, next_folder(parent).name
+        ('001', '002')
+    """
     number = 1
     while True:
         made = path_of(parent, "parent") / f"{number:03d}"
@@ -349,25 +375,25 @@ def next_folder(parent: str | os.PathLike[str]) -> Path:
         except FileExistsError:
             number += 1
         except OSError as error:
-            raise StoreError(f"{made} cannot be made: {error.strerror or error}", code="store-write") from None
+            raise StoreError(f"{made} cannot be created: {error.strerror or error}", code="store-write") from None
 
 
-def _keep(folder: Path, held: ExitStack) -> None:
-    """Keep a folder to this process until `held` is closed.  Raises ConfigError where another has it."""
+def _lock(folder: Path, lock: ExitStack) -> None:
+    """Lock a folder until `lock` is closed.  Raises ConfigError if another process has it."""
     try:
         import fcntl
 
         descriptor = os.open(folder, os.O_RDONLY)
-        held.callback(os.close, descriptor)
+        lock.callback(os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise _taken(f"{folder} is being written by process {_owner(folder)}: name another folder") from None
+        raise _taken(f"{folder} is being written by process {_owner(folder)}: choose another folder") from None
     except (ImportError, OSError):
-        pass  # not every system can do that
+        pass  # not every system supports it
 
 
 def _owner(folder: Path) -> str:
-    """Return the number of the process that writes a folder, once that has said it."""
+    """Return the id of the process that writes a folder, once it has recorded it."""
     for _ in range(20):
         time.sleep(0.05)
         with suppress(OSError, ValueError, KeyError, TypeError):
@@ -388,7 +414,7 @@ def _version(package: str) -> str | None:
 
 
 def _git() -> dict[str, Any] | None:
-    """Return the commit of the working folder, and whether files differ from it; None outside a repository."""
+    """Return the commit of the working folder and whether files differ from it; None outside a repository."""
 
     def asked(*words: str) -> str:
         done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=True)

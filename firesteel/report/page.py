@@ -1,7 +1,7 @@
-"""One page that shows a run: made of the files of its folder alone, so that it can be made again at any time.
+"""The report page of a run, rendered from the files of its folder alone, so that it can be redrawn at any time.
 
-The page is a single file without scripts or references to others; `page.html.j2` is its shape, `charts.py` draws its
-pictures, `verdict.py` writes its first sentences.  Whatever a run does not have is left out.
+The page is a single file without scripts or external references.  `page.html.j2` is its template, `charts.py` draws,
+`verdict.py` writes the summary.  Whatever a run does not have is left out.
 """
 
 import functools
@@ -28,21 +28,26 @@ from firesteel.tables.importance import decimals
 from firesteel.train.history import UNMEASURED
 
 UPRIGHT, BRIEF = 4, 18
-"""Letters of a class's name beyond which a matrix writes it upright, and beyond which in part."""
+"""Lengths of a class name above which a matrix writes it vertically, and shortens it."""
 TABLE, LISTED, PAIRS, MEASURES = 20, 30, 10, 5
-"""At most: classes of a matrix that is a table, classes and outputs listed, pairs of classes listed, measures drawn
-as curves."""
+"""Greatest numbers of classes of a matrix shown as a table, of classes and outputs listed, of pairs of classes
+listed, and of measures drawn as curves."""
 SHOWN = ("class", "output", "confidence", "made", "image", "remade", "heat")
-"""What the page asks of a mistake; what it does not have is None."""
+"""Fields of a mistake that the page reads; absent ones are None."""
 STATES = ("training", "finished", "diverged", "interrupted")
 
 
 def render(folder: str | Path) -> str:
-    """Return the page, HTML, of a run folder: of its metrics.json, history.jsonl, config.toml and env.json.
+    """Return the HTML page of a run folder, from its metrics.json, history.jsonl, config.toml and env.json.
 
-    Only metrics.json must be there.  While the run's status is "training" the page asks to be read again every 5 s,
-    and says when metrics.json was written, because a run that is killed cannot say that it has ended.
-    Raises StoreError where a file cannot be read, is damaged or of another version, with its name.
+    Only metrics.json is required.  While the run's status is "training" the page reloads itself every 5 s and shows
+    the time of metrics.json, because a killed run cannot record its end.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        StoreError: If a file cannot be read, is damaged or has another format version; the message names the file.
     """
     folder = path_of(folder, "folder")
     path = folder / "metrics.json"
@@ -79,9 +84,9 @@ def render(folder: str | Path) -> str:
 
 
 def _text(path: Path) -> str:
-    """Return a file of the folder; a link is none, for what it leads to would be shown to whoever sees the page."""
+    """Return the text of a file.  Links are ignored, so that a report cannot expose files outside its folder."""
     if path.is_symlink():
-        raise StoreError(f"{path} is a link, and a run folder holds files: copy the file there", code="store-link")
+        raise StoreError(f"{path} is a link: copy the file itself into the run folder", code="store-link")
     try:
         with open_plain(path) as file:
             return file.read().decode("utf-8-sig")
@@ -99,12 +104,12 @@ def _object(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, RecursionError) as error:
         raise damaged(str(path), f"it is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise damaged(str(path), "it holds no JSON object")
+        raise damaged(str(path), "it is not a JSON object")
     return value
 
 
 def _history(path: Path, growing: bool) -> list[dict[str, Any]]:
-    """Return the rows of a history, if there is one; a last line that is being written does not count yet."""
+    """Return the rows of a history, if any; during training, ignore an incomplete last line."""
     if not path.exists():
         return []
     lines = _text(path).split("\n")
@@ -127,7 +132,7 @@ def _history(path: Path, growing: bool) -> list[dict[str, Any]]:
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Return nested values as pairs of a dotted name and a text."""
+    """Return nested values as pairs of dotted names and texts."""
     pairs: list[tuple[str, str]] = []
     for key, value in values.items():
         if isinstance(value, dict):
@@ -137,7 +142,7 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     return pairs
 
 
-# Numbers for people
+# Formatting
 
 
 def _percent(value: float | None) -> str:
@@ -145,7 +150,7 @@ def _percent(value: float | None) -> str:
 
 
 def _number(value: Any) -> str:
-    """Return a number in four digits, whole ones with commas.
+    """Return a number with four digits, integers with commas.
 
     >>> _number(1438), _number(0.03125), _number(1.5e-7), _number(None)
     ('1,438', '0.03125', '1.5e−07', '–')
@@ -158,7 +163,7 @@ def _number(value: Any) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    """Return a time.
+    """Return a duration as text.
 
     >>> _seconds(0.0123), _seconds(75.0), _seconds(7300.0)
     ('0.012 s', '1 min 15 s', '2 h 1 min')
@@ -172,7 +177,7 @@ def _seconds(value: float | None) -> str:
 
 
 def _brief(name: str) -> str:
-    """Return a name with its middle left out where it is long.
+    """Return a name with its middle left out if it is long.
 
     >>> _brief("a name with a number 17"), _brief("short")
     ('a name wi…umber 17', 'short')
@@ -194,7 +199,7 @@ def _template() -> Any:
 
 
 def _chart(kind: str, name: str, *given: Any) -> Markup:
-    return Markup(getattr(charts, kind)(name, *given))  # charts.py knows no text but its own
+    return Markup(getattr(charts, kind)(name, *given))  # charts contain no text from users
 
 
 def _scalar(value: Any) -> bool:
@@ -206,7 +211,7 @@ def _finite(value: Any) -> bool:
 
 
 def _scores(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the table of measures: a row for each set that was scored."""
+    """Return the table of measures: a row for each scored set."""
     scores = {name: row for name, row in (metrics.get("scores") or {}).items() if row}
     columns = list(dict.fromkeys(key for row in scores.values() for key, value in row.items() if _scalar(value)))
     columns = [name for name in columns if name != "rows"]
@@ -215,7 +220,7 @@ def _scores(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _members(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the table of the members that a model is the average of; None where it is no average."""
+    """Return the table of an ensemble's members, or None."""
     members = sorted(metrics.get("members") or [], key=lambda one: one["member"])
     found = _scores({"scores": {one["member"] + 1: one.get("scores") for one in members}})
     return (
@@ -226,7 +231,7 @@ def _members(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _curves(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the charts over the epochs: the loss first, then other measures, then the learning rate if it moved."""
+    """Return the charts over the epochs: the loss, other measures, and the learning rate if it changed."""
     if not history:
         return []
     several, epochs = "member" in history[-1], [row["epoch"] for row in history]
@@ -236,8 +241,8 @@ def _curves(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) ->
         names = [name for name in names if name != "learning_rate"]
     best = metrics.get("best_epoch")
     if best is None and not several:
-        held = [row for row in history if _finite(row.get("val_loss"))]
-        best = min(held, key=lambda row: row["val_loss"])["epoch"] if len(held) > 1 else None
+        validated = [row for row in history if _finite(row.get("val_loss"))]
+        best = min(validated, key=lambda row: row["val_loss"])["epoch"] if len(validated) > 1 else None
     found: list[dict[str, Any]] = []
     for name in sorted(names, key=lambda name: (name != "loss", name == "learning_rate")):
         training, validation = ([row.get(before + name) for row in history] for before in ("", "val_"))
@@ -250,7 +255,7 @@ def _curves(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) ->
 
 
 def _time(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Return where the seconds of all epochs went."""
+    """Return how the seconds of all epochs were spent."""
     timed = [row for row in history if "seconds" in row]
     seconds = time_split(timed, max(1, metrics.get("shards") or 1))
     if (total := sum(seconds)) <= 0:
@@ -259,7 +264,7 @@ def _time(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> d
 
 
 def _shown(e: Mapping[str, Any], picture: Any) -> dict[str, Any]:
-    """Return the evidence with what the page shows of it: tables, charts and images, None where there is nothing."""
+    """Return the evidence with its tables, charts and images; absent ones are None."""
     classes, found = e.get("per_class") or [], dict(e)
     weakest = sorted(classes, key=lambda row: (row["f1"] is None, row["f1"]))[:LISTED]
     found["weakest"] = weakest if len(classes) > LISTED else classes
@@ -269,7 +274,11 @@ def _shown(e: Mapping[str, Any], picture: Any) -> dict[str, Any]:
         for number, output in enumerate((e.get("outputs") or [])[:LISTED])
     ]
     seen = found["pictures"] = _seen(e["pictures"]) if e.get("pictures") else None
-    draw = functools.partial(_mistake, picture=picture) if seen is None else functools.partial(_looked, seen=seen)
+    draw = (
+        functools.partial(_mistake, picture=picture)
+        if seen is None
+        else functools.partial(_picture_mistake, seen=seen)
+    )
     found["mistakes"] = [draw(mistake) for mistake in e["mistakes"]]
     inputs = e["importance"]["inputs"]
     picture = e["importance"].get("grid", picture)
@@ -286,7 +295,7 @@ def _shown(e: Mapping[str, Any], picture: Any) -> dict[str, Any]:
 
 
 def _confusion(e: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the matrix as counts and shares of their rows; of many classes, a picture and its worst pairs."""
+    """Return the matrix as counts and shares of rows; for many classes, an image and the most frequent mistakes."""
     counts, names = np.array(e["confusion"], float), [row["class"] for row in e["per_class"]]
     rows = np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
     shares = counts / rows
@@ -302,7 +311,7 @@ def _confusion(e: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _residuals(number: int, output: Mapping[str, Any]) -> list[Markup]:
-    """Return an output's charts: predicted over true, and residuals."""
+    """Return an output's charts: predicted over true values, and residuals."""
     points = [pair for pair in output.get("points") or [] if None not in pair]
     found = [_chart("predicted", f"points{number}", points)] if points else []
     if (histogram := output.get("histogram")) and histogram["counts"]:
@@ -311,7 +320,7 @@ def _residuals(number: int, output: Mapping[str, Any]) -> list[Markup]:
 
 
 def _mistake(mistake: dict[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
-    """Return a mistake with its images where inputs are pictures: the input, and what the network makes of it."""
+    """Return a mistake; if inputs are pixels, with its images: the input, and the network's output."""
     shown: dict[str, Any] = dict.fromkeys(SHOWN) | mistake
     if picture:
         pixels = np.array(shown["input"], float).reshape(picture)
@@ -322,8 +331,8 @@ def _mistake(mistake: dict[str, Any], picture: Sequence[int] | None) -> dict[str
     return shown
 
 
-def _looked(mistake: dict[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mistake of a network that takes pictures, with its images."""
+def _picture_mistake(mistake: dict[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mistake with its images, for a network that takes pictures."""
     shown: dict[str, Any] = dict.fromkeys(SHOWN) | mistake
     pixels, draw = _array(shown["input"], seen["shape"]), seen["draw"]
     shown["image"] = draw(pixels)
@@ -335,9 +344,9 @@ def _looked(mistake: dict[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _seen(pictures: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a network sees in pictures, with its images: filters, and a row of feature maps for each example.
+    """Return filters and feature maps as images.
 
-    Maps of one filter have one scale, so that examples can be compared.
+    The maps of one filter share a scale, so that examples can be compared.
     """
     low, high = pictures["range"]
 
@@ -368,7 +377,7 @@ def _seen(pictures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _array(values: Any, shape: Sequence[int]) -> Array:
-    """Return numbers as an array of a shape, 0 for those that are not finite."""
+    """Return numbers as an array of a shape, with 0 for values that are not finite."""
     return np.nan_to_num(np.array(values, float)).reshape(shape)
 
 
@@ -377,7 +386,7 @@ def _input(item: Mapping[str, Any]) -> str:
 
 
 def _rise(item: Mapping[str, Any], most: float) -> Markup:
-    """Return the cells of an importance: a bar, with the standard error as a line if there is one; and the number."""
+    """Return the cells of an importance: a bar, with its standard error as a line if known, and the number."""
     drop, error = item["drop"], item.get("error", 0.0)
     low, value, high = (
         min(max(part / most if most else 0.0, 0.0), 1.0) for part in (drop - error, drop, drop + error)
@@ -390,7 +399,7 @@ def _rise(item: Mapping[str, Any], most: float) -> Markup:
 
 
 def _along(point: Mapping[str, Any], points: Sequence[Mapping[str, Any]], chance: bool) -> str:
-    """Return how long a mean prediction's bar is: of a chance as it is, of a number from the least to the most."""
+    """Return the length of a mean prediction's bar: a probability as it is, numbers scaled from least to greatest."""
     value = point["prediction"]
     if not chance:
         each = [one["prediction"] for one in points]

@@ -1,7 +1,6 @@
-"""What a network sees in pictures: its first filters, what they make of a few rows, and where it looked.
+"""What a network does with pictures: first filters, feature maps of a few rows, and saliency.
 
-Pictures are (H, W, C), channels last, as the network's `Input` says; large ones are reduced to the means of blocks.
-`evidence.py` puts it together with the rest, `page.py` draws it.
+Pictures are (H, W, C), channels last, as the network's `Input` says; large ones are averaged over blocks.
 """
 
 import itertools
@@ -21,17 +20,17 @@ from firesteel.report.reading import Reading, short, sub_batches
 from firesteel.tables.importance import Places
 
 SIDE, FILTERS, EXAMPLES = 64, 16, 5
-"""At most: pixels on a side of a picture that is shown, filters, and rows whose feature maps are shown."""
+"""Greatest numbers of pixels on a side of a picture, of filters, and of rows with feature maps."""
 KERNELS = Convolve | DepthwiseConvolve
 
 
 def picture_of(network: Network) -> Shape | None:
-    """Return the shape (H, W, C) of the pictures that a network takes, or None if it takes anything else."""
+    """Return the shape (H, W, C) of a network's pictures, or None if its input is not one picture."""
     return network.entries[0] if len(network.entries) == 1 and len(network.entries[0]) == 3 else None
 
 
 def smaller(x: Array, side: int = SIDE) -> Array:
-    """Return pictures, (n, H, W, C), as the means of the smallest blocks that leave at most `side` pixels on a side.
+    """Return pictures, (n, H, W, C), averaged over the smallest blocks that leave at most `side` pixels on a side.
 
     >>> smaller(np.arange(9.0).reshape(1, 3, 3, 1), 2)[0, ..., 0]
     array([[2. , 3.5],
@@ -46,15 +45,15 @@ def smaller(x: Array, side: int = SIDE) -> Array:
 
 
 def visible(x: Array) -> Array:
-    """Return pictures, (n, H, W, C), as people can see them: small, in grey or RGB, (n, h, w, 1 or 3)."""
+    """Return pictures, (n, H, W, C), for display: small, in grey or RGB, (n, h, w, 1 or 3)."""
     x = smaller(x.astype(np.float64))
     return x if x.shape[3] in (1, 3) else x.mean(axis=3, keepdims=True)
 
 
 def blocks(shape: Shape, most: int) -> tuple[Places, list[int]]:
-    """Return the inputs of each block of pixels, and how many blocks there are, [down, across]: at most so many.
+    """Return the inputs of each block of pixels, and the number of blocks [down, across], at most `most`.
 
-    A block is as small as they allow, and has all channels of its pixels.
+    Blocks are as small as possible and contain all channels of their pixels.
 
     >>> places, grid = blocks((3, 4, 1), 4)
     >>> grid, {name: at.tolist() for name, at in places.items()}
@@ -72,14 +71,14 @@ def blocks(shape: Shape, most: int) -> tuple[Places, list[int]]:
     return places, [len(down), len(across)]
 
 
-def looked_at(objective: Objective, theta: Array, x: Array, outputs: npt.NDArray[np.intp]) -> Array:
-    """Return where a network looked, (n, H, W): |dz/dx x|, summed over channels.
+def saliency(objective: Objective, theta: Array, x: Array, outputs: npt.NDArray[np.intp]) -> Array:
+    """Return the saliency of each pixel, (n, H, W): |dz/dx x|, summed over channels.
 
     Args:
         objective: The network and its loss.
         theta: The weights.
         x: The rows, (n, I).
-        outputs: The number of an output for each row, (n,); z is what the loss reads of it, such as a logit.
+        outputs: The number of an output for each row, (n,); z is that value as the loss reads it, such as a logit.
 
     Source: Shrikumar et al. 2016, "gradient times input".
     """
@@ -105,9 +104,15 @@ def draw(
     made: Array,
     outputs: Sequence[int],
 ) -> None:
-    """Add to each mistake its picture, and where the network looked for an output, or the picture that it made.
+    """Add to each mistake its picture, and its saliency or the picture that the network returned.
 
-    x, made: the inputs and outputs of all rows, (n, I) and (n, O).  outputs: the number of one for each mistake.
+    Args:
+        mistakes: The mistakes.
+        objective: The network and its loss.
+        theta: The weights.
+        x: The inputs of all rows, (n, I).
+        made: The outputs of all rows, (n, O).
+        outputs: The number of an output for each mistake.
     """
     at, shape = [mistake["row"] for mistake in mistakes], objective.network.entries[0]
     if not at:
@@ -115,16 +120,21 @@ def draw(
     if made.shape == x.shape:
         name, more = "made", visible(made[at].reshape(-1, *shape))
     else:
-        name, more = "looked", smaller(looked_at(objective, theta, x[at], np.array(outputs))[..., None])
+        name, more = "looked", smaller(saliency(objective, theta, x[at], np.array(outputs))[..., None])
     for mistake, picture, other in zip(mistakes, visible(x[at].reshape(-1, *shape)), more, strict=True):
         mistake |= {"input": short(picture.ravel()), name: short(other.ravel(), 3)}
 
 
 def seen(objective: Objective, theta: Array, x: Array, rows: Sequence[int]) -> dict[str, Any]:
-    """Return the first convolution's filters, and what they make of some rows: its feature maps.
+    """Return the filters of the first convolution, and its feature maps of some rows.
 
-    These are the values behind it, and behind what follows channel by channel, up to the first pooling.
-    x: (n, I), all rows.  rows: the numbers of those that are shown.
+    Maps are the values after the convolution and after all channel-wise layers that follow, up to the first pooling.
+
+    Args:
+        objective: The network and its loss.
+        theta: The weights.
+        x: All rows, (n, I).
+        rows: The numbers of the rows to show.
     """
     network, views = objective.network, objective.network.layout.views(theta)
     shown = visible(x[rows].reshape(-1, *network.entries[0]))
@@ -153,7 +163,7 @@ def seen(objective: Objective, theta: Array, x: Array, rows: Sequence[int]) -> d
 
 
 def _behind(network: Network, first: Part) -> Part:
-    """Return the last part behind a convolution that leaves its channels apart; no further than a pooling."""
+    """Return the last channel-wise part after a convolution, up to a pooling."""
     last = first
     while last is first or not isinstance(last.layer, Sliding):
         readers = [part for part in network.plan if last.makes[0] in part.reads]
@@ -170,7 +180,7 @@ def _named(network: Network, part: Part) -> str:
 
 
 def examples(reading: Reading, truth: Array, predicted: Array, w: Array) -> list[int]:
-    """Return a row of each of the first classes, answered right if possible; of other tasks the first rows."""
+    """Return one row per class, a correctly predicted one if possible; for other tasks the first rows."""
     rows = np.flatnonzero(w > 0)
     if reading.task != "classification":
         return rows[:EXAMPLES].tolist()

@@ -1,7 +1,6 @@
-"""How a network is read: what its outputs mean, given its loss, and how right they are; and what it is like inside:
-norms, dead units, first weights.
+"""Interpretation of a network's outputs, and model inspection: norms, dead units, first-layer weights.
 
-`evidence.py` puts it together with the rest.  Shapes: n rows, I inputs, T target columns, O outputs, K classes.
+Shapes: n rows, I inputs, T target columns, O outputs, K classes.
 """
 
 import math
@@ -30,10 +29,10 @@ SEVERAL = "several outputs"
 
 
 def task_of(model: Model, y: Array) -> str:
-    """Return "classification", "multilabel" or "regression": what a compiled model does with targets y, (n, T).
+    """Return the task of a compiled model with targets y, (n, T): "classification", "multilabel" or "regression".
 
-    It is "several outputs" where each of those has a loss of its own.  The loss decides; where it measures numbers,
-    targets that are all one-hot are classes, and so are those of a sigmoid that are all 0 and 1.
+    It is "several outputs" if each of several outputs has its own loss.  The loss decides; with a regression loss,
+    one-hot targets are classes, and so are targets of 0 and 1 after a sigmoid.
 
     >>> from firesteel.layers import Dense
     >>> from firesteel.models import Sequential
@@ -60,7 +59,7 @@ def task_of(model: Model, y: Array) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a network's outputs mean, given its loss, and how right they are."""
+    """The interpretation of a network's outputs, and its score."""
 
     task: str
     loss: Loss
@@ -68,11 +67,11 @@ class Reading:
 
     @property
     def classes(self) -> int:
-        """K: classes, labels or outputs."""
+        """K: the number of classes, labels or outputs."""
         return 2 if self.task == "classification" and self.outputs == 1 else self.outputs
 
     def truth(self, y: Array) -> Array:
-        """Return the class of each row, (n,); which labels it has, (n, O); or its numbers, (n, O)."""
+        """Return the class of each row, (n,); its labels as booleans, (n, O); or its numbers, (n, O)."""
         if self.task == "regression":
             return y.astype(np.float64)
         if self.task == "multilabel":
@@ -80,7 +79,7 @@ class Reading:
         return (y[:, 0] > 0.5).astype(np.intp) if self.outputs == 1 else numbered(y)
 
     def predicted(self, p: Array) -> Array:
-        """Return what the outputs say, in the form of `truth`.  p: (n, O)"""
+        """Return the predictions in the form of `truth`, from outputs (n, O)."""
         if self.task == "regression":
             return p.astype(np.float64)
         if self.task == "classification" and self.outputs > 1:
@@ -89,7 +88,7 @@ class Reading:
         return yes if self.task == "multilabel" else yes[:, 0].astype(np.intp)
 
     def chances(self, p: Array) -> Array | None:
-        """Return the probability of each class, (n, K), or of each label, (n, O); None where there are none."""
+        """Return the probability of each class, (n, K), or label, (n, O); None if outputs are not probabilities."""
         if self.task == "regression" or self.loss.targets == "sign":
             return None
         p = p.astype(np.float64)
@@ -103,11 +102,11 @@ class Reading:
 
     @property
     def metric(self) -> str:
-        """What `score` measures: "accuracy", of classes or labels; or "r2", of all outputs by their variance."""
+        """The metric of `score`: "accuracy" of classes or labels, or the variance-weighted "r2" of the outputs."""
         return "r2" if self.task == "regression" else "accuracy"
 
     def score(self, truth: Array, predicted: Array, w: Array) -> float:
-        """Return the metric over the rows.  w: (n,), their weights."""
+        """Return the metric over rows with weights w, (n,)."""
         if self.task == "regression":
             metric = R2Score("variance_weighted_average")
             sums = metric.sums(*near(predicted, truth), w)
@@ -117,41 +116,42 @@ class Reading:
 
 
 def positive(w: Array) -> Array:
-    """Return the weights as float64; all 1 where none is above 0, for a sample that has only such rows."""
+    """Return the weights as float64; all 1 if no weight of the sample is above 0."""
     return w.astype(np.float64) if w.sum() > 0 else np.ones(len(w))
 
 
 def near(predicted: Array, truth: Array) -> tuple[Array, Array]:
-    """Return both, less the middle of a column that lies far from zero, so that squares keep their digits."""
+    """Return both minus the median of columns far from zero, so that squares keep their digits."""
     middle = np.median(truth, axis=0)
     middle = np.where(np.abs(middle) > FAR * truth.std(axis=0), middle, 0.0)
     return predicted - middle, truth - middle
 
 
 def short(values: Array, digits: int = 4) -> list[float]:
-    """Return numbers for people to look at: so many digits of each."""
+    """Return numbers rounded to so many digits."""
     return [float(f"{value:.{digits}g}") for value in values.tolist()]
 
 
 UNITS = 24
-"""Units whose weights are shown, at most."""
+"""Greatest number of units whose weights are shown."""
 
 
 class Use:
-    """A network in use: its outputs and losses for rows."""
+    """A network for inference: its outputs for rows."""
 
     def __init__(self, objective: Objective, theta: Array, run: Run) -> None:
         self.objective, self.theta, self.run = objective, theta, run
 
     def outputs(self, x: Array) -> Array:
+        """Return the outputs for rows x, (n, I)."""
         return predict(self.objective.network, self.theta, x, self.run)
 
 
-# Inside
+# Inspection
 
 
 def sub_batches(network: Network, rows: int) -> Iterator[slice]:
-    """Yield the rows that meet the mathematics together."""
+    """Yield slices of rows that are computed together."""
     size = network.rows or SUB_BATCH
     for first in range(0, rows, size):
         yield slice(first, min(first + size, rows))
@@ -160,8 +160,8 @@ def sub_batches(network: Network, rows: int) -> Iterator[slice]:
 def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) -> list[dict[str, Any]]:
     """Return each layer's norms and dead units.
 
-    The gradient is that of the rows' mean loss in use, without the penalty on the weights.  A unit is dead if it is 0
-    on every row; None where nothing cuts off below 0.  Where windows slide, a unit is a channel, 0 all over.
+    The gradient is that of the mean loss in inference, without the penalty on the weights.  A unit is dead if its
+    output is 0 on every row; None if the layer has no rectifier.  For sliding windows a unit is a channel.
     """
     network = objective.network
     views, entry = network.layout.views(theta), network.read_by(objective.last)
@@ -191,10 +191,10 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
         slices = [where for owner, _, _, where in network.layout.slices if owner in owners]
         if not slices and not cuts:
             continue
-        kept = np.zeros(len(theta), bool)
+        weights = np.zeros(len(theta), bool)
         for where in slices:
-            kept[where] = True
-        kept &= ~averages
+            weights[where] = True
+        weights &= ~averages
         shape = network.shapes[own[-1].makes[0]]
         by_channel = bool(network.rows) and len(shape) > 1
         dead = None
@@ -205,8 +205,8 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
             {
                 "name": f"layer {number} ({type(layer).__name__})",
                 "parameters": sum(where.stop - where.start for where in slices),
-                "weight_norm": np.linalg.norm(theta[kept].astype(np.float64)) if slices else None,
-                "gradient_norm": np.linalg.norm(gradient[kept]) if slices else None,
+                "weight_norm": np.linalg.norm(theta[weights].astype(np.float64)) if slices else None,
+                "gradient_norm": np.linalg.norm(gradient[weights]) if slices else None,
                 "units": shape[-1] if by_channel else math.prod(shape),
                 "dead": dead,
             }
@@ -216,7 +216,7 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
 
 
 def first_layer(objective: Objective, theta: Array) -> list[list[float]] | None:
-    """Return what each unit of the first Dense layer weighs each input with; None where it sees something else."""
+    """Return the weights of each unit of the first Dense layer; None if it does not read the inputs directly."""
     network = objective.network
     views = network.layout.views(theta)
     for number, part in enumerate(network.parts):

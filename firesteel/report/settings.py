@@ -1,7 +1,7 @@
-"""A training's settings as TOML, in the form that `firesteel train FILE` reads.
+"""The settings of a training as TOML, as `firesteel train FILE` reads them.
 
-What is code (a function, a callback of one's own) cannot be written down: it is named, so that nobody takes the file
-for the whole.  `folder.py` writes them; `firesteel/cli/config.py` reads them.
+Code (functions, custom callbacks) cannot be written to TOML; the file names it, so that it is not taken as complete.
+`folder.py` writes the settings; `firesteel/cli/config.py` reads them.
 """
 
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ FIT = (
     *("epochs", "batch_size", "validation_split", "shuffle", "class_weight", "initial_epoch"),
     *("strategy", "shards", "seed"),
 )
-"""Parameters of callbacks that are settings as they are."""
+"""Entries of `callback.params` that are settings."""
 RULES = ("BoldDriver", "EarlyStopping", "ReduceLROnPlateau", "TerminateOnNaN")
 NUMBERS_ALONE: dict[str, Any] = {name: getattr(callbacks, name) for name in RULES}
-"""Callbacks that decide how a training goes on, and that a file can describe."""
+"""Callbacks that control training and that a file can describe."""
 
 
 def described(
@@ -36,8 +36,12 @@ def described(
 ) -> dict[str, Any]:
     """Return the sections of a training's settings.
 
-    params: those of callbacks.  spark: whether the rows are there.  more: what goes before it, by section.
-    start: the file of the weights that the training began from, if they were not drawn.
+    Args:
+        model: The model.
+        params: The parameters of callbacks.
+        spark: Whether the rows are on Spark.
+        more: Settings that override these, by section.
+        start: The file of the initial weights, unless they were drawn.
     """
     compiled, given = model.get_compile_config() or {}, params["callbacks"]
     rules = [{"type": type(one).__name__, **one.given} for one in given if type(one) in NUMBERS_ALONE.values()]
@@ -63,7 +67,7 @@ def described(
 
 
 def layers_of(model: Model) -> list[Layer]:
-    """Return a model's layers, without what the first has learned of a table, and learns again; none of a graph."""
+    """Return a model's layers without what a `Table` has learned, which it learns again; none for a graph."""
     if not model.network.chained:
         return []
     first, *rest = model.network.layers
@@ -74,17 +78,17 @@ def layers_of(model: Model) -> list[Layer]:
 
 def to_toml(sections: Mapping[str, Any]) -> str:
     """Return settings as TOML."""
-    return f"# What this run was trained with.  firesteel train config.toml trains it again.\n{secretless(sections)}"
+    return f"# The settings of this run.  firesteel train config.toml repeats the training.\n{secretless(sections)}"
 
 
 def secretless(sections: Mapping[str, Any]) -> str:
-    """Return settings as TOML, without the secrets in them, and with a note of what is left out."""
+    """Return settings as TOML without their secrets, and with a note on each one."""
     import tomli_w
 
     clean = without_secrets(sections)
     left = [(name, key) for name, table in sections.items() for key in table if clean[name][key] != table[key]]
     notes = [
-        f"# A secret is left out of [{name}] {key}: pass it in Spark's settings, or give the whole in "
+        f"# A secret is left out of [{name}] {key}: pass it in Spark's settings, or set the full value in "
         f"{variable(name, key)}.\n"
         for name, key in left
     ]
@@ -92,12 +96,12 @@ def secretless(sections: Mapping[str, Any]) -> str:
 
 
 def variable(section: str, key: str) -> str:
-    """Return the environment variable that gives a setting."""
+    """Return the environment variable of a setting."""
     return f"FIRESTEEL_{section}_{key}".upper()
 
 
 def plain(value: Any) -> Any:
-    """Return a value as TOML takes it: specs as tables, keys as texts, NumPy's numbers as Python's, no None.
+    """Convert a value to TOML types: specs to tables, keys to text, NumPy numbers to Python's, without None.
 
     >>> plain({0: np.float32(0.5), "seed": None, "shape": (2, 3)})
     {'0': 0.5, 'shape': [2, 3]}
@@ -112,7 +116,7 @@ def plain(value: Any) -> Any:
 
 
 def _rule(params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a stage's own rule of when to stop, if it has one, as the callback that says the same."""
+    """Return a stage's stopping rule, if any, as the equivalent callback."""
     rule: Stopping | None = params["stopping"]
     if rule is None or (rule.patience is None and not rule.tolerance):
         return []
@@ -126,7 +130,7 @@ def _rule(params: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _is_code(callback: callbacks.Callback | Model) -> bool:
-    """Return whether what a callback does is not known to firesteel, or a model is no chain of layers."""
+    """Return whether a callback is custom code, or a model is not a chain of layers."""
     if isinstance(callback, Model):
         return not callback.network.chained
     code = callbacks.LambdaCallback | callbacks.LearningRateScheduler

@@ -1,7 +1,6 @@
-"""The three sentences that a report begins with: how good, compared with what, what to worry about; and its times.
+"""The three sentences at the top of a report (result, comparison, points to check), and how the time was spent.
 
-They are made of the figures in metrics.json and of the history alone, by rules that are written here; `evidence.py`
-measures those figures.
+They depend only on metrics.json and the history, by the rules below; `evidence.py` measures the figures.
 """
 
 import math
@@ -10,28 +9,30 @@ from typing import Any
 
 MOST_WORRIES = 3
 GAP, R2_GAP = 0.05, 0.1
-"""How much better training rows may do than others before it is called over-fitting."""
+"""Greatest difference in accuracy, and in r2, between training and new rows that is not called overfitting."""
 NEAR = 0.02
-"""r2 that is as good as equal."""
+"""Difference in r2 that counts as equal."""
 UNSURE, CROOKED, WEAK, DEAD, FEW = 0.03, 0.05, 0.7, 0.2, 10
-"""Of accuracy's uncertainty, calibration error, a class's recall compared with accuracy, the share of dead units, and
-the rows that a class needs to be judged: beyond these they are worth a word."""
+"""Thresholds of a warning: the uncertainty of accuracy, the calibration error, a class's recall relative to accuracy,
+the share of dead units; and the least rows of a class to be judged."""
 LEAK, DRIFT, UNKNOWN = 0.95, 0.02, 0.1
-"""Shares: of what one column of a table is worth, and of the score; of rows with new categories beyond chance; of
-rows with one that is not known: beyond these too."""
+"""Further thresholds: one column's share of all importance (and the score); the share of rows with new categories
+beyond chance; the share of rows with unknown categories."""
 LATE = 2.0
-"""How many times longer than to its best epoch a training may go on."""
+"""Greatest ratio of all epochs to the best epoch without a warning."""
 
-UNSEEN = {"test": "test rows that it never saw", "validation": "validation rows that it did not learn from"}
+ROWS = {"test": "test rows", "validation": "validation rows"}
 
 
 def verdict(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]] = ()) -> tuple[str, str, str]:
-    """Return three sentences for people who decide: how good, compared with what baseline, what to worry about.
+    """Return three sentences: how good the model is, how it compares with a baseline, and what to check.
 
-    metrics: the content of metrics.json.  history: the rows of the training, one an epoch.
+    Args:
+        metrics: The content of metrics.json.
+        history: The rows of the training, one per epoch.
 
     >>> verdict({"status": "training", "epochs": 20}, [{"epoch": 4, "loss": 0.31}])[0]
-    'Training is under way: epoch 5 of 20 is done.'
+    'Training is in progress: epoch 5 of 20 is complete.'
     """
     evidence = metrics.get("evidence")
     if evidence is None:
@@ -44,23 +45,23 @@ def _unmeasured(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
     done = last["epoch"] + 1 if last else 0
     under_way = metrics["status"] == "training"
     member = f" of member {last['member'] + 1}" if "member" in last else ""
-    how = f"epoch {done} of {metrics['epochs']}{member} is done" if last else "no epoch is done yet"
-    first = f"Training is under way: {how}." if under_way else f"Training has ended ({metrics['status']}): {how}."
+    how = f"epoch {done} of {metrics['epochs']}{member} is complete" if last else "no epoch is complete yet"
+    first = f"Training is in progress: {how}." if under_way else f"Training has ended ({metrics['status']}): {how}."
     losses = [
         f"{last[name]:.4g} on {rows} rows"
         for name, rows in (("loss", "training"), ("val_loss", "validation"))
         if isinstance(last.get(name), float) and math.isfinite(last[name])
     ]
-    second = f"The loss is {' and '.join(losses)}." if losses else "There is no loss to show yet."
-    third = "How good that is compared with simple baselines is measured when training has ended."
-    return first, second, third if under_way else "It was not compared with any baseline, so judge it with care."
+    second = f"The loss is {' and '.join(losses)}." if losses else "No loss is available yet."
+    third = "A comparison with simple baselines follows when training has ended."
+    return first, second, third if under_way else "It was not compared with a baseline, so judge it with care."
 
 
 def share(value: float) -> str:
-    """Return a part of a whole in percent.
+    r"""Return a share in percent.
 
     >>> share(0.974)
-    '97.4\\xa0%'
+    '97.4\xa0%'
     """
     return f"{100 * value:.1f}\u00a0%"
 
@@ -70,36 +71,32 @@ def _rows(evidence: Mapping[str, Any]) -> str:
     if evidence["rows"] < evidence["of"]:
         count = f"a sample of {count} of the {evidence['of']:,}"
     if (members := evidence.get("members", 1)) > 1:
-        return f"{count} rows, each answered by the one of {members} members that was trained without it"
-    return f"{count} {UNSEEN.get(kind, 'rows that it learned from')}"
+        return f"{count} held-out rows, each predicted by the one of {members} members that was trained without it"
+    return f"{count} {ROWS.get(kind, 'training rows')}"
 
 
 def _sampled(evidence: Mapping[str, Any]) -> str:
-    """Return what to add to a figure that is of a sample where the score is of all rows."""
+    """Return what to add to a figure of a sample if the score is of all rows."""
     return " in a sample" if evidence.get("sample", evidence["rows"]) < evidence["rows"] else ""
 
 
 def _how_good(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     score, rows = evidence["score"], _rows(evidence)
     if score is None:
-        return f"How good the network is on {rows} is unknown: its outputs are not numbers."
+        return f"The quality of the network on {rows} is unknown: its outputs are not finite numbers."
     if metrics["task"] == "classification":
-        return f"The network names the right class for {share(score)} of {rows}."
+        return f"The network classifies {share(score)} of {rows} correctly."
     if metrics["task"] == "multilabel":
-        return f"The network gets {share(score)} of the yes-or-no labels right, in {rows}."
+        return f"The network predicts {share(score)} of the labels in {rows} correctly."
     outputs = evidence["outputs"]
-    off = (
-        f", and misses by {outputs[0]['rmse']:.4g} (root mean square){_sampled(evidence)}"
-        if len(outputs) == 1
-        else ""
-    )
+    off = f"; its root-mean-square error is {outputs[0]['rmse']:.4g}{_sampled(evidence)}" if len(outputs) == 1 else ""
     if score <= 0:
-        return f"The network explains nothing of how the target varies in {rows}{off}."
-    return f"The network explains {share(score)} of how the target varies in {rows}{off}."
+        return f"The network explains none of the variance of the target in {rows}{off}."
+    return f"The network explains {share(score)} of the variance of the target in {rows}{off}."
 
 
 def _unsure(evidence: Mapping[str, Any], score: float) -> float:
-    """Return half the width of the 95 % interval of an accuracy; for r2, what is as good as equal."""
+    """Return half the width of the 95 % interval of an accuracy; for r2, the difference that counts as equal."""
     if evidence["metric"] == "r2":
         return NEAR
     p = min(max(score, 0.0), 1.0)
@@ -108,13 +105,14 @@ def _unsure(evidence: Mapping[str, Any], score: float) -> float:
 
 def _compared(evidence: Mapping[str, Any]) -> str:
     score, baseline, linear = evidence["score"], evidence["baseline"], evidence["linear"]
+    answer = baseline["name"].removeprefix("always ")
     if evidence["metric"] == "r2":
-        said = f"predicting {baseline['name']} explains {_amount(baseline['score'])}"
+        said = f"always predicting {answer} explains {_amount(baseline['score'])}"
     else:
-        said = f"answering {baseline['name']} gets {share(baseline['score'])} right"
+        said = f"always predicting {answer} is correct for {share(baseline['score'])}"
     if linear is not None and linear["score"] is not None:
         amount = _amount(linear["score"]) if evidence["metric"] == "r2" else share(linear["score"])
-        said += f" and a linear model {amount}"
+        said += f", and a linear model reaches {amount}"
     said = f"For comparison, {said}"
     if score is None:
         return f"{said}."
@@ -126,21 +124,21 @@ def _amount(r2: float) -> str:
 
 
 def _gain(evidence: Mapping[str, Any]) -> str:
-    """Return what the network adds to the baselines, in words."""
+    """Return how the network compares with the baselines."""
     score, linear = evidence["score"], (evidence["linear"] or {}).get("score")
     unsure = _unsure(evidence, score)
     if score <= evidence["baseline"]["score"] + unsure:
-        return "the network is not clearly better than that"
+        return "the network is not clearly better than the baseline"
     if linear is None:
-        return f"the network leaves {_left(score, evidence['baseline']['score'])} of the baseline's errors"
+        return f"the network's error is {_ratio(score, evidence['baseline']['score'])} of the baseline's"
     if score < linear - unsure:
-        return "the linear model is the better one here"
+        return "the linear model is better than the network"
     if score <= linear + unsure:
         return "the network is not clearly better than the linear model"
-    return f"the network leaves {_left(score, linear)} of the linear model's errors"
+    return f"the network's error is {_ratio(score, linear)} of the linear model's"
 
 
-def _left(score: float, other: float) -> str:
+def _ratio(score: float, other: float) -> str:
     return f"{100 * (1 - score) / (1 - other):.0f}\u00a0%"
 
 
@@ -149,15 +147,15 @@ def _worries(metrics: Mapping[str, Any], evidence: Mapping[str, Any], history: S
     found += _of_the_network(evidence)
     found += _of_the_epochs(metrics, history)
     if not found:
-        return "Nothing stands out to worry about: " + _good_signs(evidence) + "."
-    return "Worry about this: " + "; ".join(found[:MOST_WORRIES]) + "."
+        return "No problems were found: " + _good_signs(evidence) + "."
+    return "Points to check: " + "; ".join(found[:MOST_WORRIES]) + "."
 
 
 def _good_signs(evidence: Mapping[str, Any]) -> str:
-    signs = ["it does nearly as well on new rows as on those it learned from"]
+    signs = ["results on new rows are close to those on training rows"]
     if "calibration" in evidence:
         error = 100 * evidence["calibration"]["error"]
-        signs.append(f"its stated confidence is off by only {error:.1f} points on average{_sampled(evidence)}")
+        signs.append(f"confidence is off by only {error:.1f} points on average{_sampled(evidence)}")
     return " and ".join(signs)
 
 
@@ -165,16 +163,16 @@ def _of_the_run(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> Iter
     if metrics["status"] == "diverged":
         yield "training diverged, and these are the weights of its last good epoch"
     if metrics["status"] == "interrupted":
-        yield "training was interrupted before its end"
+        yield "training was interrupted"
     if evidence["set"] == "training":
-        yield "no rows were held out, so over-fitting would not be seen"
+        yield "no rows were held out, so overfitting cannot be detected"
     for one in metrics.get("members") or []:
         if "left_out" in one:
-            yield f"member {one['member'] + 1} is left out: {one['left_out'].rstrip('.')}"
+            yield f"member {one['member'] + 1} was left out: {one['left_out'].rstrip('.')}"
 
 
 def _of_the_table(evidence: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the columns of a table give cause for: a leak, drift, and categories that are not known."""
+    """Yield warnings about the columns of a table: a leak, drift, and unknown categories."""
     if not (table := evidence.get("table")):
         return
     importance = evidence["importance"]
@@ -182,7 +180,9 @@ def _of_the_table(evidence: Mapping[str, Any]) -> Iterator[str]:
     most = max(0.0, baseline) if evidence["metric"] == "accuracy" else 0.0
     near = score is not None and score - most > LEAK * (1 - most)
     if near and importance["tried"] > 1 and first[0]["drop"] > LEAK * importance["sum"]:
-        yield f"“{first[0]['name']}” alone decides nearly everything: is it known when the answer is not?"
+        yield (
+            f"“{first[0]['name']}” alone determines nearly everything: make sure that it is known before the target"
+        )
     coded = [row for row in table if row.get("unseen") is not None]
     rows, drifted = evidence.get("sample", evidence["rows"]), list[str]()
     for row in sorted(coded, key=lambda row: row.get("rare", 0) - row.get("new", 0))[:1]:
@@ -190,12 +190,12 @@ def _of_the_table(evidence: Mapping[str, Any]) -> Iterator[str]:
         if new - rare > max(DRIFT, 3 * math.sqrt(new * (1 - new) / rows)):
             drifted.append(row["column"])
             yield (
-                f"drift: {share(new)} of these rows have a value of “{row['column']}” that those it was trained on "
-                f"do not have, where {share(rare)} would be chance"
+                f"drift: {share(new)} of these rows have a value of “{row['column']}” that does not occur in the "
+                f"training rows ({share(rare)} would be expected by chance)"
             )
     for row in sorted(coded, key=lambda row: -row["unseen"])[:1]:
         if row["unseen"] > UNKNOWN and row["column"] not in drifted:
-            yield f"{share(row['unseen'])} of these rows have a value of “{row['column']}” that is not known"
+            yield f"{share(row['unseen'])} of these rows have an unknown value of “{row['column']}”"
 
 
 def _of_the_rows(evidence: Mapping[str, Any]) -> Iterator[str]:
@@ -206,16 +206,16 @@ def _of_the_rows(evidence: Mapping[str, Any]) -> Iterator[str]:
         return
     linear = (evidence["linear"] or {}).get("score")
     if score <= evidence["baseline"]["score"] + _unsure(evidence, score):
-        yield "it has learned next to nothing, so look at scaling, learning rate and epochs first"
+        yield "the network has learned almost nothing: check scaling, learning rate and the number of epochs first"
     elif linear is not None and score < linear - _unsure(evidence, score):
-        yield "a linear model does better, so this network is not yet chosen or trained well"
+        yield "a linear model is better, so the architecture or the training needs work"
     elif linear is not None and score <= linear + _unsure(evidence, score):
-        yield "a linear model, which is simpler, does about as well"
+        yield "a linear model, which is simpler, is about as good"
     gap = None if learned is None or evidence["set"] == "training" else learned - score
     if gap is not None and gap > (max(GAP, 2 * _unsure(evidence, score)) if accuracy else R2_GAP):
-        yield f"over-fitting: it reaches {share(learned)} on rows that it learned from, {share(score)} here"
+        yield f"overfitting: {share(learned)} on training rows, but {share(score)} here"
     if accuracy and (unsure := _unsure(evidence, score)) > UNSURE:
-        yield f"few rows: the {share(score)} may be off by {100 * unsure:.0f} points by chance alone"
+        yield f"few rows: the {share(score)} may be off by {100 * unsure:.0f} points by chance"
     weak = [
         row
         for row in evidence.get("per_class", [])
@@ -223,18 +223,15 @@ def _of_the_rows(evidence: Mapping[str, Any]) -> Iterator[str]:
     ]
     if weak:
         worst = min(weak, key=lambda row: row["recall"])
-        more = f", and {len(weak) - 1} more are weak" if len(weak) > 1 else ""
-        yield (
-            f"of the {worst['rows']:,.6g} rows of “{worst['class']}”{_sampled(evidence)} "
-            f"only {share(worst['recall'])} are found{more}"
-        )
+        more = f", and {len(weak) - 1} more classes are weak" if len(weak) > 1 else ""
+        part = f"only {share(worst['recall'])}" if worst["recall"] else "none"
+        yield f"it finds {part} of the {worst['rows']:,.6g} “{worst['class']}” rows{_sampled(evidence)}{more}"
     error = evidence.get("calibration", {}).get("error")
     if error is not None and error > max(CROOKED, _unsure(evidence, score)):
         bins = evidence["calibration"]["bins"]
         over = sum(b["rows"] * (b["confidence"] - b["accuracy"]) for b in bins) > 0
-        side = "more" if over else "less"
         off = f"{100 * error:.0f} points on average{_sampled(evidence)}"
-        yield f"calibration: it is {side} confident than right, by {off}"
+        yield f"calibration: confidence is off by {off}, mostly too {'high' if over else 'low'}"
 
 
 def _of_the_network(evidence: Mapping[str, Any]) -> Iterator[str]:
@@ -254,16 +251,16 @@ def _of_the_epochs(metrics: Mapping[str, Any], history: Sequence[Mapping[str, An
         fine = [at for at, loss in enumerate(losses) if isinstance(loss, float) and math.isfinite(loss)]
         lowest = min(fine, key=lambda at: losses[at], default=0)  # type: ignore[arg-type, return-value]
         if len(fine) >= 10 and LATE * (lowest + 1) < done:
-            yield f"the validation loss was lowest after epoch {lowest + 1} of {done}, and grew since"
+            yield f"the validation loss was lowest after epoch {lowest + 1} of {done}, and has risen since"
     elif done == metrics["epochs"] > 1 and best == history[-1]["epoch"]:
-        yield "the last epoch was the best one, so longer training may do better"
+        yield "the last epoch was the best, so longer training may help"
 
 
 # Times
 
 
 def time_split(rows: Sequence[Mapping[str, Any]], shards: int) -> tuple[float, float, float]:
-    """Return the seconds of computing, of waiting for the slowest shard, and of engine and driver; together all.
+    """Return the seconds spent computing, waiting for the slowest shard, and in engine and driver; they sum to all.
 
     >>> time_split([{"seconds": 2.0, "shard_seconds": 1.5, "slowest_seconds": 1.0, "wait_seconds": 1.0}], 2)
     (0.75, 0.25, 1.0)

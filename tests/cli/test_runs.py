@@ -67,7 +67,7 @@ def test_the_settings_in_a_run_folder_train_the_same_network_again(run, toml, tm
     _, other, _ = run("train", folder / "config.toml", "--run", tmp_path / "b")
     assert last(other) == last(out)
     code, out, err = run("train", toml, "--run", folder)
-    assert (code, out) == (2, "") and "holds a finished run" in err
+    assert (code, out) == (2, "") and "contains a complete run" in err
 
 
 def test_tables_and_numbers_to_predict_are_trained_again_too(run, pets, houses, tmp_path):

@@ -137,8 +137,8 @@ def test_members_make_one_run_of_their_average_on_the_rows_that_each_was_trained
     assert found["score"] == pytest.approx(hits / rows) == metrics["scores"]["validation"]["accuracy"]
     assert sum(map(sum, found["confusion"])) == rows and found["importance"]["rows"] == pytest.approx(rows, abs=2)
     shown = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert f"{rows} rows, each answered by the one of 2 members that was trained without it" in shown
-    assert "Line chart over 6 epochs of 2 trainings" in shown and "Worry about this: member 2 is left out" in shown
+    assert f"{rows} held-out rows, each predicted by the one of 2 members that was trained without it" in shown
+    assert "Line chart over 6 epochs of 2 trainings" in shown and "Points to check: member 2 was left out" in shown
 
 
 class Break(Callback):
@@ -197,7 +197,7 @@ def test_r37_an_epoch_that_cannot_be_written_ends_the_run_and_leaves_whole_lines
 def test_a_folder_that_was_written_once_is_not_touched_again(tmp_path):
     run = RunFolder(tmp_path / "run")
     fit([run])
-    with pytest.raises(ConfigError, match="holds a finished run"):
+    with pytest.raises(ConfigError, match="contains a complete run"):
         fit([run])
     assert read(tmp_path / "run", "metrics.json")["status"] == "finished"
 
@@ -212,7 +212,7 @@ def test_r36_what_a_killed_run_left_half_written_is_removed_by_the_next(tmp_path
     assert sorted(path.name for path in place.iterdir()) == sorted(folder.FILES)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / ".reports").write_text("")
-    with pytest.raises(ConfigError, match=r"holds '.reports'"):
+    with pytest.raises(ConfigError, match=r"contains '.reports'"):
         fit([RunFolder(tmp_path / "mine")])
 
 
@@ -228,16 +228,16 @@ def test_a_diverged_run_keeps_the_last_good_weights(tmp_path):
 def test_what_is_there_is_never_lost(tmp_path):
     fit([RunFolder(tmp_path / "run")])
     before = (tmp_path / "run" / "model.firesteel").read_bytes()
-    with pytest.raises(ConfigError, match="holds a finished run") as caught:
+    with pytest.raises(ConfigError, match="contains a complete run") as caught:
         fit([RunFolder(tmp_path / "run")], epochs=1)
     assert caught.value.code == "config-folder"
     assert (tmp_path / "run" / "model.firesteel").read_bytes() == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(ConfigError, match=r"holds 'thesis.txt'"):
+    with pytest.raises(ConfigError, match=r"contains 'thesis.txt'"):
         fit([RunFolder(tmp_path / "mine")])
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be made"):
+    with pytest.raises(StoreError, match="cannot be created"):
         fit([RunFolder(tmp_path / "file" / "run")])
 
 

@@ -85,8 +85,8 @@ def test_the_headline_is_the_score_of_all_rows_and_so_are_those_it_is_compared_w
         most = int(re.search("“(.)”", evidence["baseline"]["name"])[1])
         assert common == pytest.approx(w[rows][y[rows] == most].sum() / w[rows].sum(), abs=1e-6)
     page = re.sub("<[^>]*>", "", render(run.folder))
-    assert f"What follows is seen in a sample of 100 of the {len(X[rows])} {kind} rows" in page
-    assert "the mean over the epoch, while weights still changed" in page
+    assert f"The figures below are from a sample of 100 of the {len(X[rows])} {kind} rows" in page
+    assert "means over the epoch, while the weights were still changing" in page
     assert f" of {len(X[rows])} " in verdict(found)[0] or f"in {len(X[rows])} " in verdict(found)[0]
 
 
@@ -117,7 +117,10 @@ def test_figures_of_a_sample_say_so_in_the_three_sentences():
     metrics = {"status": "finished", "task": "classification", "epochs": 2, "best_epoch": None, "evidence": evidence}
     how, _, worry = verdict(metrics)
     assert "of 60,000 test rows" in how and "sample" not in how
-    assert "of the 25 rows of “x” in a sample only 40.0" in worry and "by 20 points on average in a sample" in worry
+    assert (
+        "it finds only 40.0\u00a0% of the 25 “x” rows in a sample" in worry
+        and "by 20 points on average in a sample" in worry
+    )
     good = metrics | {"evidence": evidence | {"per_class": [], "calibration": {"error": 0.01, "bins": []}}}
     assert verdict(good)[2].endswith("by only 1.0 points on average in a sample.")
     old = metrics | {"evidence": {k: v for k, v in evidence.items() if k != "sample"} | {"rows": 10_000}}

@@ -90,11 +90,11 @@ def test_the_figures_are_those_of_metrics_json(folders):
     metrics = made["digits"]
     evidence, source = metrics["evidence"], render(root / "digits")
     text = Page(source).text
-    assert f"{100 * evidence['score']:.1f}\u00a0% of 359 test rows" in text.split("How good it is")[0]
+    assert f"{100 * evidence['score']:.1f}\u00a0% of 359 test rows" in text.split("Results")[0]
     scores = {row[0]: row[1:] for row in cells(source, 'aria-label="Scores"')}
     assert scores["rows"] == ["loss", "accuracy"]
     assert scores["test"] == [f"{metrics['scores']['test'][name]:.4g}" for name in ("loss", "accuracy")]
-    answers = dict(cells(source, "who answers"))
+    answers = dict(cells(source, "predictor"))
     for name, score in (
         ("the network", evidence["score"]),
         ("a linear model", evidence["linear"]["score"]),
@@ -105,7 +105,7 @@ def test_the_figures_are_those_of_metrics_json(folders):
     shown = [[0 if cell == "·" else int(cell) for cell in row[1:]] for row in matrix[1:]]
     assert shown == evidence["confusion"]
     assert matrix[0][1:] == [row[0] for row in matrix[1:]] == list("0123456789")
-    classes = cells(source, "Figures of each class")[1:]
+    classes = cells(source, "Metrics per class")[1:]
     for row, expected in zip(classes, evidence["per_class"], strict=True):
         figures = [f"{100 * expected[key]:.1f}\u00a0%" for key in ("precision", "recall", "f1")]
         assert row == [expected["class"], str(expected["rows"]), *figures]
@@ -126,7 +126,7 @@ def test_each_part_has_its_pictures(folders):
     kinds = [label.split(":")[0].split(",")[0] for label in labels]
     assert kinds == ["Line chart over 12 epochs"] * 2 + ["Calibration curve", "Bar chart"]
     for mistake in evidence["mistakes"]:
-        assert f"truth is {mistake['truth']} and the answer {mistake['predicted']}" in str(images)
+        assert f"true value {mistake['truth']} and prediction {mistake['predicted']}" in str(images)
 
 
 def test_a_regression_shows_its_errors(folders):
@@ -137,13 +137,13 @@ def test_a_regression_shows_its_errors(folders):
         assert row[0] == output["name"]
         assert row[1:] == [f"{output[key]:.4g}".replace("-", "−") for key in ("rmse", "mae", "r2")]
     assert (
-        source.count("Predicted over true values, 100 rows") == 2 == source.count("Histogram of predicted less true")
+        source.count("Predicted over true values, 100 rows") == 2 == source.count("Histogram of predicted minus true")
     )
     mistakes = cells(source, 'aria-label="Mistakes"')
     order = [item["name"] for item in evidence["importance"]["inputs"]]
-    assert mistakes[0] == ["row", "output", "true", "said", *order]
+    assert mistakes[0] == ["row", "output", "true", "predicted", *order]
     assert mistakes[1][0] == str(evidence["mistakes"][0]["row"])
-    drops = cells(source, "What it looks at")
+    drops = cells(source, "Feature importance")
     assert [row[0] for row in drops[1:]] == order
     assert "Confusion" not in source and "confidence be trusted" not in source
 
@@ -151,7 +151,7 @@ def test_a_regression_shows_its_errors(folders):
 def test_labels_are_told_one_by_one(folders):
     root, made = folders
     source = render(root / "labels")
-    rows = cells(source, "Figures of each class")[1:]
+    rows = cells(source, "Metrics per class")[1:]
     assert [row[0] for row in rows] == HOSTILE
     assert [row[1] for row in rows] == [str(row["rows"]) for row in made["labels"]["evidence"]["per_class"]]
     assert "Confusion" not in source
@@ -240,15 +240,15 @@ def test_while_training_it_refreshes_and_shows_what_there_is(tmp_path):
         file.write('{"epoch": 12, "lo')
     os.utime(tmp_path / "full" / "metrics.json", (1e9, 1e9))
     source = render(tmp_path / "full")
-    assert '<meta http-equiv="refresh" content="5">' in source and "As of 2001-09-09 01:46:40 UTC" in source
-    assert "epoch 12 of 40 is done" in source and "Line chart over 12 epochs" in source
-    assert "How good it is" not in source and "Confusion" not in source
+    assert '<meta http-equiv="refresh" content="5">' in source and "Last updated 2001-09-09 01:46:40 UTC" in source
+    assert "epoch 12 of 40 is complete" in source and "Line chart over 12 epochs" in source
+    assert "Results" not in source and "Confusion" not in source
 
 
 def test_before_the_first_epoch_there_is_a_page(run):
     (run / "history.jsonl").unlink()
     edit(run, status="training", evidence=None, scores={}, shard_seconds=None)
-    assert "no epoch is done yet" in render(run)
+    assert "no epoch is complete yet" in render(run)
 
 
 def test_importance_as_earlier_runs_have_it_is_shown(folders, tmp_path):
@@ -258,8 +258,8 @@ def test_importance_as_earlier_runs_have_it_is_shown(folders, tmp_path):
     importance = {"metric": "r2", "rows": 100, "repeats": 5, "tried": 2, "inputs": inputs}
     edit(tmp_path / "run", evidence=evidence | {"importance": importance})
     source = render(tmp_path / "run")
-    assert "the drop of r²." in source and "±" not in source
-    assert [row[-1] for row in cells(source, "What it looks at")] == ["drop", "0.2500", "−0.5000"]
+    assert "Drop of r² when" in source and "±" not in source
+    assert [row[-1] for row in cells(source, "Feature importance")] == ["drop", "0.2500", "−0.5000"]
 
 
 def test_what_is_missing_is_left_out(run):
@@ -270,7 +270,15 @@ def test_what_is_missing_is_left_out(run):
         del evidence[key]
     edit(run, evidence=evidence | {"linear": None, "mistakes": []}, shard_seconds=None, fingerprint=None)
     source = render(run)
-    for words in ("Confusion", "How it learned", "config.toml", "Fingerprint", "trusted", "look for", "linear model"):
+    for words in (
+        "Confusion",
+        "Training",
+        "config.toml",
+        "Fingerprint",
+        "Calibration",
+        "first layer",
+        "linear model",
+    ):
         assert words not in source
     assert "There are none among these 359 rows" in source
 
@@ -286,7 +294,7 @@ def test_many_classes_are_a_picture_and_their_worst_pairs(run):
     edit(run, evidence=evidence | {"confusion": confusion, "per_class": per_class})
     source = render(run)
     assert cells(source, "Most frequent mistakes")[1:] == [["kind 3", "kind 7", "5", "35.7\u00a0%"]]
-    classes = cells(source, "Figures of each class")[1:]
+    classes = cells(source, "Metrics per class")[1:]
     assert len(classes) == 30 and classes[0][0] == "kind 39" and "The 30 weakest of 40" in source
 
 
@@ -350,7 +358,7 @@ def test_a_picture_that_is_made_stands_beside_the_one_that_was_given(tmp_path):
         tmp_path, model, history, runs.rows("training", X, X), runs.rows("test", X, X), DisplayNames(picture=(2, 2))
     )
     images = [tag[1] for tag in Page(render(tmp_path)).tags if tag[0] == "img"]
-    made = [at for at, image in enumerate(images) if image["alt"] == "What the network makes of it"]
+    made = [at for at, image in enumerate(images) if image["alt"] == "Output of the network"]
     assert len(made) == 24 and all(images[at]["src"] != images[at - 1]["src"] for at in made)
 
 
@@ -361,7 +369,7 @@ def test_a_matrix_has_room_for_long_names(run):
     edit(run, evidence=evidence)
     source = render(run)
     assert 'class="upright">a class w…number 3<' in source
-    assert cells(source, "Figures of each class")[4][0] == "a class with a long name and number 3"
+    assert cells(source, "Metrics per class")[4][0] == "a class with a long name and number 3"
 
 
 @pytest.mark.parametrize(
@@ -369,7 +377,7 @@ def test_a_matrix_has_room_for_long_names(run):
     [
         ("metrics.json", None, "metrics.json cannot be read: No such file or directory: is this a run folder?"),
         ("metrics.json", "{", "metrics.json is damaged: it is not JSON"),
-        ("metrics.json", "[1]", "holds no JSON object"),
+        ("metrics.json", "[1]", "it is not a JSON object"),
         ("metrics.json", '{"format": 2, "status": "finished"}', "has format 2"),
         ("metrics.json", '{"format": 1, "status": "finished"}', "damaged"),
         ("metrics.json", '{"format": 1, "status": [1]}', "has format 1 and status"),

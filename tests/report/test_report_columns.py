@@ -122,7 +122,7 @@ def test_a_run_of_a_table_has_a_page_of_its_columns(model, tmp_path):
     again.fit(*table(), epochs=10, validation_split=0.25, verbose=0, callbacks=[folder])
     page = render(tmp_path / "run")
     assert "<script>" not in page and "&lt;script&gt;a.b" in page and "&lt;yes&gt;" in page
-    for part in ("What the table was", "What it makes of values", "left out: one value in all rows", "±"):
+    for part in ("Columns", "Effects of values", "left out: one value in all rows", "±"):
         assert part in page
 
 
@@ -141,7 +141,7 @@ def leaking(**more):
 
 
 def test_a_column_that_decides_all_is_a_worry():
-    assert "“answer” alone decides nearly everything" in leaking() and "drift" not in leaking()
+    assert "“answer” alone determines nearly everything" in leaking() and "drift" not in leaking()
 
 
 def test_words_that_training_did_not_have_are_drift():

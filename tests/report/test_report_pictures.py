@@ -67,7 +67,7 @@ def found(model, x=X, y=Y, names=None):
 def test_heat_is_the_slope_of_the_score_times_the_input(loss, link):
     model = fitted(network(head=[Dense(3, activation=link)], dtype="float64"), loss, y=np.eye(3)[Y])
     x, outputs = flat(X[:2]), np.array([2, 0])
-    heat = pictures.looked_at(model._objective(), model.theta, x, outputs)
+    heat = pictures.saliency(model._objective(), model.theta, x, outputs)
     view, value = model.network.layout.views(model.theta), model._objective().last
     assert value == len(model.network.plan) - (link == "softmax")
     slopes, h = np.zeros_like(x), 1e-6
@@ -88,7 +88,7 @@ def test_each_mistake_has_its_picture_and_where_the_network_looked_for_what_it_s
     assert evidence["pictures"]["shape"] == [6, 7, 3] and len(evidence["mistakes"]) > 3
     for mistake in evidence["mistakes"]:
         row = flat(X)[[mistake["row"]]]
-        heat = pictures.looked_at(model._objective(), model.theta, row, np.array([int(mistake["predicted"])]))
+        heat = pictures.saliency(model._objective(), model.theta, row, np.array([int(mistake["predicted"])]))
         np.testing.assert_allclose(mistake["input"], row[0], rtol=1e-3)
         np.testing.assert_allclose(mistake["looked"], heat.ravel(), rtol=1e-2)
 
@@ -126,7 +126,7 @@ def test_the_page_draws_the_weights(tmp_path):
     for k, uri in enumerate(drawn):
         expected = charts.png(w[..., k], "signed", -np.abs(w).max(), np.abs(w).max())
         np.testing.assert_allclose(pixels(uri), pixels(expected), atol=0.01)
-    counts = {word: source.count(f'alt="{word}') for word in ("Where the network looked", "Feature map of filter")}
+    counts = {word: source.count(f'alt="{word}') for word in ("Saliency of its pixels", "Feature map of filter")}
     assert len(drawn) == 4 and list(counts.values()) == [len(evidence["mistakes"]), 12]
     assert "alt=\"Map of the picture's blocks of pixels" in source and ">4 channels<" in source
 
@@ -217,7 +217,7 @@ def test_whatever_was_learned_of_pictures_has_a_page(tmp_path, loss, head, y, ch
     made = y.shape[1:] == (x[0].size,)
     assert mistakes and all(("made" in one, "looked" in one) == (made, not made) for one in mistakes)
     source = render(tmp_path)
-    assert source.count("What the network makes of it" if made else "Where the network looked") == len(mistakes)
+    assert source.count("Output of the network" if made else "Saliency of its pixels") == len(mistakes)
 
 
 def test_large_pictures_are_shown_small(tmp_path):
@@ -246,7 +246,7 @@ def test_a_run_of_pictures_needs_no_word_on_their_size(tmp_path):
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
     model.fit(X, Y, epochs=1, verbose=0, validation_split=0.3, callbacks=[RunFolder(tmp_path / "run")])
     text = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "What its first filters look for" in text and "Where the network looked" in text
+    assert "First filters and their feature maps" in text and "Saliency of its pixels" in text
 
 
 def test_a_name_of_the_pictures_size_changes_nothing():

@@ -173,7 +173,7 @@ def runs(kind: Kind, path: Path, count: int) -> Counter[str]:
         )
         counted["whole" if whole else "mixed"] += 1
         ways = {
-            "finished": "holds a finished run",
+            "finished": "contains a complete run",
             "owner": f"by process {owner}:",
             "no owner": "by process another:",
         }
