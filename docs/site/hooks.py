@@ -203,7 +203,7 @@ def params() -> str:
         stage, param = next(iter(known[name].values()))
         default = repr(stage.getOrDefault(param)) if stage.hasDefault(param) else "none"
         only = "" if len(known[name]) == 2 else f" Only of the {next(iter(known[name]))}."
-        parts.append(f"## `{name}` {{ #{name} }}\n\n{param.doc[:1].upper()}{param.doc[1:]}.{only}\n\nDefault: `{default}`")
+        parts.append(f"## `{name}` {{ #{name} }}\n\n{param.doc}{only}\n\nDefault: `{default}`")
     return "\n\n".join(parts) + "\n"
 
 
