@@ -2,11 +2,11 @@
 # # The lesson "Hands-On MNIST-MLP", on firesteel
 #
 # This is the code of the Databricks lesson of that name (SDS-2.x, Scalable Data Engineering Science, after notebooks
-# by Adam Breindel). Three import lines say `firesteel` where they said `keras`, two paths name files that we make
-# ourselves, and Databricks's `display(fig)` is `plt.show()`. Nothing else has changed, from Python 2's empty `print`
-# to the pixels that nobody scales.
+# by Adam Breindel). Three import lines say `firesteel` instead of `keras`, two paths name local files, and Databricks's
+# `display(fig)` became `plt.show()`. Nothing else has changed: Python 2's empty `print` and the unscaled pixels are
+# still there.
 #
-# The files are LIBSVM text of MNIST's digits; this command makes them, in a few seconds:
+# The files contain MNIST's digits as LIBSVM text. This command writes them in a few seconds:
 #
 # ```console
 # $ firesteel data convert mnist mnist-digits --to libsvm
@@ -53,8 +53,8 @@ print ("End: " + str(end))
 print ("Elapse: " + str(end-start))
 
 # %% [markdown]
-# The loss on the rows that were trained on falls from the first epoch to the last. On the 6,000 rows held out it falls
-# for some ten epochs and then climbs: the network is over-fitting.
+# The training loss falls from the first epoch to the last. The loss on the 6,000 validation rows falls for about ten
+# epochs and then rises: the network over-fits.
 
 # %%
 import matplotlib.pyplot as plt

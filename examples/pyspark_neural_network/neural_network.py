@@ -1,9 +1,9 @@
 # %% [markdown]
 # # A neural network for pictures, on Spark
 #
-# The cells of the notebook in the project PySpark-Neural-Network, on firesteel: MNIST's zeros and ones, a network of
-# 784-64-2 units with the sigmoid in both layers, half the sum of squares, and 50 steps of gradient descent at a fixed
-# rate of 0.1, each over 0.7 of the rows drawn anew.
+# The notebook of the project PySpark-Neural-Network, on firesteel: MNIST's zeros and ones, a network of 784-64-2
+# units with sigmoid in both layers, half the sum of squares as loss, and 50 steps of gradient descent with a fixed
+# learning rate of 0.1, each on a new random sample of 0.7 of the rows.
 
 # %% [markdown]
 # ## Imports
@@ -32,7 +32,7 @@ print("Spark", spark.version)
 # %% [markdown]
 # ## Download the data
 #
-# They are fetched once and checked. For pictures of clothing in place of digits, write `load_fashion_mnist` for
+# The data set is downloaded once and verified. For pictures of clothing, use `load_fashion_mnist` instead of
 # `load_mnist`.
 
 # %%
@@ -57,7 +57,7 @@ for part, (x, y) in {"train": some(x_train, y_train), "test": some(x_test, y_tes
 # %% [markdown]
 # ## Load the data
 #
-# Two text files become one DataFrame: line 1 of the images goes with line 1 of the labels, and so on.
+# Two text files become one DataFrame: line 1 of the images belongs to line 1 of the labels, and so on.
 
 # %%
 train, test = (
@@ -68,10 +68,10 @@ train.frame.printSchema()
 print(f"{train.rows:,} rows of {train.inputs} values, {train.classes} classes")
 
 # %% [markdown]
-# ## The network, and its training
+# ## The network and its training
 #
-# The original drew all weights and biases from -0.5 to 0.5. Cost and accuracy are those of the rows of each step,
-# before it is taken.
+# As in the original, all weights and biases are drawn uniformly from -0.5 to 0.5. Cost and accuracy are measured on
+# the rows of each step, before the step.
 
 # %%
 drawn = {"kernel_initializer": RandomUniform(-0.5, 0.5), "bias_initializer": RandomUniform(-0.5, 0.5)}
@@ -100,7 +100,7 @@ plt.show()
 # %% [markdown]
 # ## The test
 #
-# Each image counts for the digit that it is most likely of.
+# The prediction for an image is its most likely digit.
 
 # %%
 best = F.expr("array_position(prediction, array_max(prediction)) - 1")
@@ -115,7 +115,7 @@ for number, digit in enumerate(CHOSEN):
 print(f"test accuracy {np.trace(table) / table.sum():.4f}")
 
 # %% [markdown]
-# ## Some images of the test
+# ## Some test images
 #
 # MNIST: Y. LeCun and C. Cortes, CC BY-SA 3.0.
 
