@@ -217,7 +217,7 @@ def to_path(value: Any) -> str:
 
 
 class Declared(Param[Any]):
-    """A Param named after its class attribute and documented under `Params:` in the docstring of its class.
+    """A Param named after its class attribute and documented under `Attributes:` in the docstring of its class.
 
     Args:
         default: The default; None for none.
@@ -241,7 +241,7 @@ class Declared(Param[Any]):
 class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     """Params of the classifier and the regressor.
 
-    Params:
+    Attributes:
         featuresCol: features column: vectors, arrays (nested arrays too), bytes (one value per byte), Spark's image
             structs or numbers; or a list of numeric columns.
         inputCols: feature columns of any type, instead of featuresCol: text, numbers, booleans, dates, timestamps,
@@ -452,7 +452,7 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
 class ClassifierParams(NetworkParams):
     """Additional Params of the classifier.
 
-    Params:
+    Attributes:
         classWeights: factor for the weight of each training row, by class: a map such as {0: 1.0, 1: 5.0}, or
             {"yes": 5.0} for a text label; a list with one factor per class; or "balanced", for rows / (classes x rows
             of the class).
