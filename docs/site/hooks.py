@@ -144,6 +144,7 @@ def members(title: str, module: Any, names: dict[str, Any]) -> str:
             parts.append(f"## {name} {{ #{place} }}\n\n{inspect.getdoc(what)}")
         else:
             known = name in vars(module)  # others are imported when they are asked for
+            known = known and place not in sys.modules  # a function may have the name of its module
             anchor = "" if known else f'<span id="{place}"></span>\n\n'
             shown = place if known else f"{what.__module__}.{what.__qualname__}"
             own = methods(what, module) or "false"

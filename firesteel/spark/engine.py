@@ -266,7 +266,7 @@ def known_blocks(frame: DataFrame) -> list[BlockInfo]:
 
 
 def partition_codes(partitions: int) -> tuple[int, ...]:
-    """Return a number for each partition that Spark's hash partitioning sends there.
+    """Return one number per partition that Spark's hash partitioning sends to that partition.
 
     >>> partition_codes(4)
     (2, 0, 14, 3)

@@ -64,7 +64,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
     METRICS = {"accuracy": True}
 
     def _plan(self, dataset: Any, rows: int = 0, width: int = 1) -> FitPlan:
-        self.check_thresholds()
+        self._check_thresholds()
         return super()._plan(dataset, rows, width)
 
     def _model(self) -> NeuralNetworkClassifierModel:
@@ -82,13 +82,13 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         network = network_of(layers, profile.width)
         if plan.whole and plan.loss is None and network.outputs == 1:
             loss = losses.get("binary_crossentropy")
-        NeuralNetworkClassifierModel.check(network)
+        NeuralNetworkClassifierModel._check_network(network)
         classes, given = max(2, network.outputs), self._if_set("classWeights")
         if source.label_kind and classes < (words := source.class_count or 0):
             raise wrong("layers", "...", f"they end in {classes} classes, and {name} has {words:,} distinct words")
         check_kind(profile, Rule("class", classes), name)
         names = _named(source.class_names, None if source.label_kind else source.class_count, classes, name)
-        self.check_thresholds(classes, names)
+        self._check_thresholds(classes, names)
         if isinstance(given, Mapping):
             words = (names or ()) if source.label_kind else ("false", "true")
             numbered = {word: number for number, word in enumerate(words)}

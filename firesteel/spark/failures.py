@@ -164,7 +164,7 @@ def _of_spark(error: Exception) -> bool:
 
 
 def _state(spark: Any) -> str | None:
-    """Return the state of a session: "stopped", "gone" if its JVM is unreachable, or None if it is alive or None."""
+    """Return the state of a session: "stopped", "gone" if its JVM is unreachable, otherwise None."""
     if spark is None or not hasattr(spark, "_jsparkSession"):  # on Spark Connect
         return "stopped" if getattr(spark, "is_stopped", False) else None
     try:

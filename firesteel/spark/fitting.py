@@ -151,7 +151,7 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         if folder := self._if_set("checkpointDir"):
             reach(session_of(dataset), folder, "checkpointDir")
         source = Frame(dataset, plan.columns, "float32")
-        source.table.check_free(self.check_outputs(), plan.columns)
+        source.table.check_free(self._check_outputs(), plan.columns)
         if plan.columns.split == AUTOMATIC and self._members(source) > 1:
             source.columns = replace(plan.columns, split=0.0)  # each member holds out its own part
         return source
@@ -207,7 +207,7 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         model = self._model()
         names = source.feature_names if source.schema is None else source.schema.names
         about = {"features": names, "classes": design.names, "few": profile.few, "label": source.label_kind}
-        model.hold(network, about)
+        model._set_network(network, about)
         said = self._said(source, plan, history)
         model._summary = replace(summary, heldOut=profile.held, automatic=said)
         model._kept = [one.kept for one in results if one.kept is not None]

@@ -75,24 +75,24 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
             stage.transform(df).select("prediction").show()
             ```
         """
-        cls.check(network.network)
+        cls._check_network(network.network)
         model = cls()
-        model.hold(Sequential.from_bytes(network.to_bytes(include_optimizer=False)), {})
+        model._set_network(Sequential.from_bytes(network.to_bytes(include_optimizer=False)), {})
         return model
 
     @classmethod
-    def check(cls, network: Network) -> None:
+    def _check_network(cls, network: Network) -> None:
         """Raise ConfigError unless the network has one input and one output."""
         check_ports(network, "predict")
 
-    def hold(self, network: Model, about: Mapping[str, Any]) -> None:
+    def _set_network(self, network: Model, about: Mapping[str, Any]) -> None:
         """Set the network, without its optimizer state, and the metadata of `about`."""
         network.forget()
         self._network = network
         self._features = about.get("features")
         self._few = about.get("few", False)
 
-    def about(self) -> dict[str, Any]:
+    def _metadata(self) -> dict[str, Any]:
         """Return metadata about the columns, as JSON."""
         return {"features": self._features, "few": self._few}
 
@@ -267,7 +267,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
 
     def _scored(self, table: NamedColumns, outputs: worker.Outputs, columns: NewColumns) -> DataFrame:
         """Return the dataset with the output columns, lazily."""
-        self.check_outputs()
+        self._check_outputs()
         dataset, network, schema = table.frame, self.network.network, self.network.schema
         table.check_free((*columns, self._outputs))
         if schema is not None:
@@ -372,9 +372,9 @@ class NeuralNetworkClassifierModel(
         self._label: str | None = None
 
     @classmethod
-    def check(cls, network: Network) -> None:
+    def _check_network(cls, network: Network) -> None:
         """Raise ConfigError unless the network ends in softmax, or in one unit with sigmoid."""
-        super().check(network)
+        super()._check_network(network)
         last = network.parts[-1] if network.parts else None
         if not isinstance(last, Softmax) and not (isinstance(last, Sigmoid) and network.outputs == 1):
             raise ConfigError(
@@ -383,14 +383,14 @@ class NeuralNetworkClassifierModel(
                 code="config-loss",
             )
 
-    def hold(self, network: Model, about: Mapping[str, Any]) -> None:
+    def _set_network(self, network: Model, about: Mapping[str, Any]) -> None:
         """Set the network and the metadata of `about`."""
-        super().hold(network, about)
+        super()._set_network(network, about)
         self._labels, self._label = about.get("classes"), about.get("label")
 
-    def about(self) -> dict[str, Any]:
+    def _metadata(self) -> dict[str, Any]:
         """Return metadata about the columns, as JSON, with the names of the classes and the type of the label."""
-        return super().about() | {"classes": self._labels, "label": self._label}
+        return super()._metadata() | {"classes": self._labels, "label": self._label}
 
     @property
     def labels(self) -> list[str] | None:
@@ -433,7 +433,7 @@ class NeuralNetworkClassifierModel(
         return float(self._classes().score(self._row(value))[0, -1])
 
     def _classes(self) -> worker.ClassOutputs:
-        thresholds = self.check_thresholds(self.numClasses, self._labels)
+        thresholds = self._check_thresholds(self.numClasses, self._labels)
         named = Columns(self._columns()).names()["features"]
         network = self._shifted()
         return worker.ClassOutputs(network.network, network.theta, named, self._invalid(), thresholds=thresholds)

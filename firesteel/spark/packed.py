@@ -147,7 +147,7 @@ class Packed:
         with alive(engine.frame.sparkSession):
             yield engine
 
-    def adopt(self, engine: SparkEngine, held: bool) -> None:
+    def _adopt(self, engine: SparkEngine, held: bool) -> None:
         """Take over an engine that has packed the rows.
 
         Args:
@@ -275,9 +275,9 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
     if near is not None:
         return made
     try:
-        made.adopt(source.packed(shards, False, profile.centre), False)
+        made._adopt(source.packed(shards, False, profile.centre), False)
         if profile.held:
-            made.adopt(source.packed(None, True, profile.centre), True)
+            made._adopt(source.packed(None, True, profile.centre), True)
     except BaseException:
         made.unpersist()
         raise

@@ -244,7 +244,7 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     Attributes:
         featuresCol: features column: vectors, arrays (nested arrays too), bytes (one value per byte), Spark's image
             structs or numbers; or a list of numeric columns.
-        inputCols: feature columns of any type, instead of featuresCol: text, numbers, booleans, dates, timestamps,
+        inputCols: feature columns of any type, instead of featuresCol: text, numbers, Booleans, dates, timestamps,
             arrays and vectors, with or without nulls.  If neither is set and there is no column `features`, every
             column is a feature except those that other Params name and those that Spark's tuning or another stage
             added; the model stores the list.
@@ -255,7 +255,7 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
             of the session that trains; the model stores it.
         inputShape: shape of one row, such as [28, 28, 1] for the height, width and channels of a picture; image
             structs must match it.  If not set, an Input at the start of layers defines it.
-        architecture: auto, dense or cnn.  auto: dense layers, after an encoding layer if inputCols are the features;
+        architecture: type of the network.  auto: dense layers, after an encoding layer if inputCols are the features;
             dense: dense layers only; cnn: for pictures of inputShape, standardized per channel, three convolutions
             with 32, 64 and 128 filters and batch normalization before the dense layers.  cnn changes the defaults of
             other Params: activation relu, hiddenLayers [128], members 1, batchSize 64, maxIter 60 and
@@ -324,7 +324,7 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
         checkpointDir: folder for checkpoints, on any path that Spark can write.  An interrupted fit that is called
             again resumes there and ends with the same bits; the checkpoint is deleted when training ends.  Each save
             is a small Spark job.
-        strategy: average: the shards train independently and their weights are averaged regularly; gradient: each
+        strategy: how the shards train.  average: independently, with their weights averaged regularly; gradient: each
             round is one optimizer step along the exact gradient over all shards.
         shards: number of parts of the rows that train independently, >= 0.  0 chooses it from the rows alone, never
             from the cluster.
@@ -414,7 +414,7 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     OUTPUTS: tuple[str, ...] = ("predictionCol",)
     """The Params that name the output columns."""
 
-    def check_outputs(self) -> tuple[str, ...]:
+    def _check_outputs(self) -> tuple[str, ...]:
         """Return the names of the output columns.
 
         Raises:
@@ -477,7 +477,7 @@ class ClassifierParams(NetworkParams):
 
     OUTPUTS = ("rawPredictionCol", "probabilityCol", "predictionCol")
 
-    def check_thresholds(
+    def _check_thresholds(
         self, classes: int | None = None, names: Sequence[str] | None = None
     ) -> tuple[float, ...] | None:
         """Return the thresholds in the order of the classes, or None.

@@ -116,7 +116,7 @@ class PlannedStage(NetworkParams):
             ConfigError: For invalid Params, before any job.
         """
         get, found = self.getOrDefault, self._defaults(rows, self.getOrDefault("shards"))
-        self.check_outputs()
+        self._check_outputs()
         if get("handleInvalid") not in ("error", "skip", "keep"):
             raise wrong("handleInvalid", get("handleInvalid"), "it must be error, skip or keep")
         solver = get("solver").replace("l-bfgs", "lbfgs")

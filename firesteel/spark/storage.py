@@ -230,7 +230,7 @@ class ModelWriter(StageWriter):
     """Saves the Params of a model, its column metadata and its network."""
 
     def saveImpl(self, path: str) -> None:
-        self.describe(path, {"firesteel": self.instance.about()})
+        self.describe(path, {"firesteel": self.instance._metadata()})
         write_bytes(self.sparkSession, f"{path}/data", self.instance.network.to_bytes(include_optimizer=False))
 
 
@@ -295,8 +295,8 @@ class ModelReader(StageReader):
         model, metadata = self.made(path)
         network = Sequential.from_bytes(read_bytes(self.sparkSession, f"{path}/data"), path)
         try:
-            model.check(network.network)
-            model.hold(network, _about(metadata))
+            model._check_network(network.network)
+            model._set_network(network, _about(metadata))
         except WRONG as error:
             raise damaged(path, error) from None
         return model

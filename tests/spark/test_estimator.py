@@ -100,7 +100,7 @@ def test_how_vectors_are_stored_and_read_changes_no_bit(spark, rows, few, tmp_pa
     assert len({model.network.fingerprint() for model in models}) == 1
     models[1].save(str(tmp_path / "model"))
     models[1] = NeuralNetworkClassifierModel.load(str(tmp_path / "model"))
-    assert [model.about()["few"] for model in models] == [False, few, few]
+    assert [model._metadata()["few"] for model in models] == [False, few, few]
     scores = [
         model.transform(frame).orderBy("id").select("rawPrediction", "prediction").collect()
         for model, frame in zip(models, frames.values(), strict=True)
@@ -132,7 +132,7 @@ def test_r36_an_overwrite_that_was_cut_off_anywhere_leaves_a_model(fitted, tmp_p
     path, models = str(tmp_path / "model"), [fitted.stages[-1], fitted.stages[-1].copy()]
     other = Sequential.from_bytes(models[0].network.to_bytes())
     other.set_weights([weights + 1 for weights in other.get_weights()])
-    models[1].hold(other, models[0].about())
+    models[1]._set_network(other, models[0]._metadata())
     prints = [model.network.fingerprint() for model in models]
     left, steps = [0], []
 

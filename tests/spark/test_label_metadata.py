@@ -67,7 +67,7 @@ def test_what_agrees_with_the_rows_decides_the_classes_as_in_spark(spark, name):
     about, classes, names = ACCEPTED[name]
     frame = labelled(spark, about)
     model = small().fit(frame)
-    assert (model.numClasses, model.about()["classes"]) == (classes, names)
+    assert (model.numClasses, model._metadata()["classes"]) == (classes, names)
     assert LogisticRegression(maxIter=1).fit(frame).numClasses == classes
 
 
@@ -131,7 +131,7 @@ def test_layers_that_end_in_other_classes_than_the_metadata_know(spark, tmp_path
         small(layers=[2, 3], hiddenLayers=None).fit(frame)
     many = labelled(spark, NOMINAL | {"vals": ["a", "b", "c"]}, 2)
     model = small(layers=[2, 2], hiddenLayers=None, runDir=str(tmp_path / "runs")).fit(many)
-    assert model.about()["classes"] == ["a", "b"]
+    assert model._metadata()["classes"] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def network(outputs, activation):
 def classifier():
     model = NeuralNetworkClassifierModel.fromNetwork(network(3, "softmax"))
     about = {"features": list("abcdef"), "classes": ["x", "y", "z"], "few": True}
-    model.hold(model.network, about)
+    model._set_network(model.network, about)
     return model.setThresholds([0.2, 0.3, 0.5]).setPredictionCol("p")
 
 
@@ -45,7 +45,7 @@ def used(stage, frame):
     """Do with a stage what people do before a job runs."""
     assert stage.uid and repr(stage) and stage.explainParams()
     if hasattr(stage, "network"):
-        assert stage._repr_html_() and stage.about()
+        assert stage._repr_html_() and stage._metadata()
         for use in (lambda: stage.predict(Vectors.dense(range(6))), lambda: stage.transform(frame).schema):
             try:
                 use()
