@@ -1,6 +1,6 @@
 """What a first-class stage of Spark ML does, as functions of a session: run on classic Spark and on Spark Connect.
 
-Each returns what `test_contract.py` looks at, as JSON.  Run as a program on a remote, it prints them all.
+Each returns what `test_contract.py` checks, as JSON.  Run as a program on a remote, it prints them all.
 """
 
 import datetime
@@ -53,7 +53,7 @@ from tests.support import graphs
 
 
 def rows(spark: SparkSession, n: int = 240) -> DataFrame:
-    """Three kinds of fruit, told apart by colour, weight and diameter, which have very different scales."""
+    """Three kinds of fruit, that differ in colour, weight and diameter, which have very different scales."""
     rng = np.random.default_rng(0)
     kind = rng.integers(0, 3, n)
     made = [
@@ -778,7 +778,7 @@ SLOW = (
     called_models,
     three_lines,
 )
-"""What is looked at on Connect by slow tests alone."""
+"""What only slow tests check on Connect."""
 
 
 def main(remote: str, slow: str = "") -> None:

@@ -47,12 +47,12 @@ def fit(x: Any, y: Any = None, graph: str = "", **settings: Any) -> dict[str, An
     settings = {"epochs": EPOCHS, "shards": 4, "batch_size": 16, "verbose": 0, "seed": 1} | settings
     found: dict[str, Any] = {"bits": "", "rows": []}
     try:
-        with warnings.catch_warnings(record=True) as heard:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             history = model.fit(x, y, **settings)
         found = {"bits": model.fingerprint(), "rows": [row["rows"] for row in history.rows]}
         found["machines"] = sorted(history.machines)
-        found["warnings"] = [str(one.message) for one in heard if issubclass(one.category, UserWarning)]
+        found["warnings"] = [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
     except FiresteelError as error:
         found["error"] = {"kind": type(error).__name__, "text": str(error)}
     return found | {"seconds": time.perf_counter() - start}
@@ -65,8 +65,8 @@ def executors(spark: Any) -> int:
 def disturbed(fault: str, frame: DataFrame, graph: str) -> dict[str, Any]:
     """Fit while a fault happens; see what there is of it in faults.py."""
     spark = frame.sparkSession
-    if fault in ("survey", "packing"):
-        title = {"survey": "firesteel: validating", "packing": "firesteel: packing"}[fault]
+    if fault in ("validation", "packing"):
+        title = {"validation": "firesteel: validating", "packing": "firesteel: packing"}[fault]
         return fit(frame.mapInArrow(functools.partial(faults.passing, title), frame.schema))
     if fault == "shifting":
         return fit(frame.mapInArrow(faults.shifting, frame.schema), strategy=faults.Faulty(fault="kill_executor"))
@@ -87,24 +87,24 @@ def disturbed(fault: str, frame: DataFrame, graph: str) -> dict[str, Any]:
 
         return fit(frame, callbacks=LambdaCallback(on_epoch_end=wait)) | {"executors": counts}
     if fault == "sixteen":
-        held, cached, beside = [], [], []
+        held, cached, others = [], [], []
         for _ in range(16):
-            told = fit(frame)
+            outcome = fit(frame)
             cached.append(spark.sparkContext._jsc.getPersistentRDDs().size() - 1)
             held.append(memory(spark))
         for number in range(16):
             kept = frame.withColumn("number", F.lit(number)).persist()
             kept.count()
             kept.unpersist()
-            beside.append(memory(spark))
-        return told | {"held": held, "cached": cached, "beside": beside}
+            others.append(memory(spark))
+        return outcome | {"held": held, "cached": cached, "others": others}
     if fault == "ports":
         with Listeners() as plain:
             for _ in range(10):
                 frame.mapInArrow(faults.counted, "n long").toArrow()
         with Listeners() as ours:
-            told = fit(frame)
-        return told | {"plain": plain.most, "ours": ours.most}
+            outcome = fit(frame)
+        return outcome | {"plain": plain.most, "ours": ours.most}
     return fit(frame, graph=graph, strategy=faults.Faulty(fault=fault))
 
 
@@ -203,10 +203,10 @@ def main(
         for _ in range(int(times or 1)):
             for marker in faults.FOLDER.iterdir():
                 marker.unlink()
-            told = disturbed(fault, frame, graph)
+            outcome = disturbed(fault, frame, graph)
             happened = {marker.name: marker.read_text() for marker in faults.FOLDER.iterdir()}
-            found[fault].append(told | {"happened": happened})
-            print(fault, round(told["seconds"], 1), file=sys.stderr, flush=True)
+            found[fault].append(outcome | {"happened": happened})
+            print(fault, round(outcome["seconds"], 1), file=sys.stderr, flush=True)
     print(json.dumps(found))
     spark.stop()
 

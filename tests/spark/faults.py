@@ -119,20 +119,20 @@ def straggle(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
 
 
 def count_threads(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Tell how many BLAS threads there may be, and how many more than this one a large product keeps busy."""
+    """Report how many BLAS threads there may be, and how many more than this one a large product keeps busy."""
     from threadpoolctl import threadpool_info
 
     before = ticks()
     for _ in range(20):
         np.ones((600, 600)) @ np.ones((600, 600))
     busy = [thread for thread, ticked in ticks().items() if ticked > before.get(thread, 0)]
-    told = {
+    threads = {
         "asked": os.environ.get("OMP_NUM_THREADS"),
         "allowed": max(info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"),
         "busy": len(set(busy) - {threading.get_native_id()}),
         "pid": os.getpid(),
     }
-    (FOLDER / f"threads {uuid.uuid4().hex}").write_text(json.dumps(told))
+    (FOLDER / f"threads {uuid.uuid4().hex}").write_text(json.dumps(threads))
     return average(task, blocks, run)
 
 

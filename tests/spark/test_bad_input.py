@@ -78,11 +78,11 @@ def test_a_bad_row_is_named_shown_counted_and_placed(spark, name):
 
 
 @pytest.mark.parametrize("row", [0, 39])
-def test_the_first_and_the_last_row_are_looked_at_too(spark, row):
+def test_the_first_and_the_last_row_are_validated_too(spark, row):
     assert f"id={row}" in refused(with_bad(spark, 0, [float("nan"), 1.0], row=row))
 
 
-def test_vectors_are_looked_at_like_arrays(spark):
+def test_vectors_are_validated_like_arrays(spark):
     rows = [(Vectors.dense([1.0, 2.0]), 0, 4), (Vectors.sparse(2, [1], [float("nan")]), 1, 5), (None, 1, 6)]
     frame = spark.createDataFrame(rows, ["features", "label", "id"])
     text = refused(frame)

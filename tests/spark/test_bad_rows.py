@@ -140,7 +140,7 @@ def jobs(spark) -> int:
 
 
 def refused(action, frame, most=1, kind=DataError) -> str:
-    """Return what a refusal says; `most` jobs may start before it: one is the look at the rows, so none trains."""
+    """Return what a refusal says; `most` jobs may start before it: one validates the rows, so none trains."""
     before = jobs(frame.sparkSession)
     with pytest.raises(kind) as caught:
         action(frame)
@@ -320,8 +320,8 @@ def test_r20_one_bad_row_of_6000_is_refused_in_one_pass(many, name, row):
 def test_r20_vectors_are_refused_like_arrays(many, name):
     value, column, shown = FEATURES[name]
     frame = in_vectors(changed(many, "features", value, "id % 1000 = 17"))
-    looks = 1 + ("inf" in name)  # what float32 does not hold is looked at once more
-    complete(refused(classifier().fit, frame, most=looks), column, shown, "id=17", "6 of 6,000 rows")
+    most = 1 + ("inf" in name)  # what float32 does not hold is validated once more
+    complete(refused(classifier().fit, frame, most=most), column, shown, "id=17", "6 of 6,000 rows")
 
 
 @pytest.mark.parametrize(

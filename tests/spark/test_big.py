@@ -1,4 +1,4 @@
-"""Big models: cut in pieces, sent beside the closure, added up on Spark, refused before they fail; the bits stay."""
+"""Big models are cut in pieces, sent apart from the closure and added up on Spark, or refused early; same bits."""
 
 import itertools
 import pickle
@@ -43,7 +43,7 @@ def test_spark_adds_partials_to_the_bits_that_the_driver_adds_them_to(spark, row
         pieces[row["shard"]].append((row["piece"], len(row["vectors"])))
     sizes = [40] * 21 + [36]  # of three vectors of 73 parameters, in float32
     assert sorted(pieces.pop(worker.MERGED)) == list(enumerate(sizes))
-    assert all(told == [(0, 0)] for told in pieces.values())
+    assert all(piece == [(0, 0)] for piece in pieces.values())
 
 
 @pytest.mark.parametrize("shards", [pytest.param(1, marks=pytest.mark.slow), 3])

@@ -175,7 +175,7 @@ def test_every_activation(spark, rows):
 
 
 IN_SHORT = (LOSSES["kld"], LOSSES["hinge"], LOSSES["standardized"])
-"""Losses of unlike targets and outputs, for a look at all of them."""
+"""Losses of unlike targets and outputs, to try all of them."""
 
 
 class OneHot(Rows):
@@ -221,13 +221,13 @@ def test_every_metric_is_the_same_on_several_shards(spark, rows):
 def test_callbacks_hear_the_same(spark, rows):
     class Diary(Callback):
         def __init__(self):
-            self.heard = []
+            self.logged = []
 
         def on_epoch_end(self, epoch, logs=None):
-            self.heard.append((epoch, dict(logs)))
+            self.logged.append((epoch, dict(logs)))
 
     diaries = [Diary(), Diary()]
     layers, loss = [Dense(4, "tanh"), Dense(3, "softmax")], "sparse_categorical_crossentropy"
     for x, diary in zip(((rows.x, rows.y), (rows.frame(spark),)), diaries, strict=True):
         trained(x, {"layers": layers, "loss": loss, "callbacks": lambda diary=diary: diary, "epochs": 5})
-    assert diaries[0].heard == diaries[1].heard
+    assert diaries[0].logged == diaries[1].logged

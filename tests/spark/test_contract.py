@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def connecting(request, tmp_path_factory):
-    """Start the contract on Spark Connect, in a process that runs while classic Spark is looked at."""
+    """Start the contract on Spark Connect, in a process that runs while classic Spark is checked."""
     environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "JAVA_TOOL_OPTIONS": JAVA_TOOL_OPTIONS}
     program = [sys.executable, "-W", "error::UserWarning", "-m", "tests.spark.contract", "local[2]"]
     program += [] if "not slow" in request.config.getoption("-m") else ["slow"]
@@ -54,7 +54,7 @@ pytestmark = pytest.mark.timeout(600)
 mostly_on_connect = pytest.mark.parametrize(
     "found", [pytest.param("classic", marks=pytest.mark.slow), "connect"], indirect=True
 )
-"""For what other tests look at on classic Spark."""
+"""For what other tests check on classic Spark."""
 mostly_on_classic = pytest.mark.parametrize(
     "found", ["classic", pytest.param("connect", marks=pytest.mark.slow)], indirect=True
 )
@@ -263,7 +263,7 @@ def test_big_models_travel_in_pieces_with_the_same_bits_or_are_refused(found):
 
 
 def test_the_contract_leaves_nothing_out():
-    """Every function is run on Connect, so each must be looked at here."""
+    """Every function is run on Connect, so each must be checked here."""
     source = Path(__file__).read_text()
     assert all(f'found("{function.__name__}")' in source for function in contract.ALL)
 

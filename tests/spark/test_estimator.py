@@ -172,10 +172,10 @@ def test_r36_an_overwrite_that_was_cut_off_anywhere_leaves_a_model(fitted, tmp_p
         now = found
     assert len(steps) >= 7 and set(steps) == {"remove", "write_bytes", "move", "saveMetadata"}
     assert NeuralNetworkClassifierModel.load(path).network.fingerprint() == prints[1 - now]
-    assert [place.name for place in tmp_path.iterdir()] == ["model"], "nothing is left beside it"
+    assert [place.name for place in tmp_path.iterdir()] == ["model"], "nothing else is left"
 
 
-def test_what_cannot_be_saved_or_loaded_is_told_without_java(spark, fitted, tmp_path):
+def test_what_cannot_be_saved_or_loaded_is_reported_without_java(spark, fitted, tmp_path):
     model, path = fitted.stages[-1], tmp_path / "model"
     (tmp_path / "file").write_text("")
     with pytest.raises(SparkJobError, match=r"^firesteel: saving .*file/below.*: [^\n]+ \[spark-job\]$"):

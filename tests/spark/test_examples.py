@@ -1,4 +1,4 @@
-"""The examples' notebooks run from the first cell to the last, come to what they show, and tell of no machine."""
+"""The notebooks of the examples run from start to end, give the outputs that they show, and name no machine."""
 
 import base64
 import contextlib
@@ -63,7 +63,7 @@ def play(spark, tmp_path_factory) -> Iterator[Callable[[Path], Played]]:
                     with contextlib.redirect_stdout(io.StringIO()) as output:
                         exec(compile(source(cell), f"{path.name}, code cell {number}", "exec"), names)
                     printed.append(output.getvalue())
-            assert not list(folder.iterdir()), "it writes beside itself"
+            assert not list(folder.iterdir()), "it writes next to itself"
             done[path] = names, printed
         return done[path]
 

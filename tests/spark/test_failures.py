@@ -1,4 +1,4 @@
-"""What is made of the texts in which Spark's versions tell of failures."""
+"""Errors from the messages of failures of several versions of Spark."""
 
 import pytest
 from py4j.protocol import Py4JError, Py4JNetworkError

@@ -32,8 +32,8 @@ def run(folder: Path, master: str, *faults: str, conf: Any = (), **settings: Any
         "PYTHONPATH": str(ROOT),
         "PYSPARK_PYTHON": sys.executable,
     }
-    told = {"master": master, "conf": dict(conf), "faults_": faults} | settings
-    program = [sys.executable, "-m", "tests.spark.disturbed", json.dumps(told)]
+    arguments = {"master": master, "conf": dict(conf), "faults_": faults} | settings
+    program = [sys.executable, "-m", "tests.spark.disturbed", json.dumps(arguments)]
     done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -52,16 +52,16 @@ def unharmed(found: dict[str, Any], *faults: str) -> None:
     for name in faults:
         same = sum(one["bits"] == expected for one in found[name])
         added = mean(one["seconds"] for one in found[name]) - usual
-        print(f"{name}: same bits {same} of {len(found[name])}, {added:+.1f} s beside {usual:.1f} s")
+        print(f"{name}: same bits {same} of {len(found[name])}, {added:+.1f} s over {usual:.1f} s")
 
 
 def error(found: dict[str, Any], fault: str, most: float = 30.0) -> str:
     """Return the text of the one error that a fault came to, which holds nothing of Java and no traceback."""
-    told = found[fault][0]["error"]
+    reported = found[fault][0]["error"]
     assert found[fault][0]["seconds"] <= most
-    assert not re.search(r"org\.apache|\bat \w+\.|Traceback|py4j|\n", told["text"]), told["text"]
-    print(f"{fault}, after {found[fault][0]['seconds']:.1f} s: {told['kind']}: {told['text']}")
-    return str(told["text"])
+    assert not re.search(r"org\.apache|\bat \w+\.|Traceback|py4j|\n", reported["text"]), reported["text"]
+    print(f"{fault}, after {found[fault][0]['seconds']:.1f} s: {reported['kind']}: {reported['text']}")
+    return str(reported["text"])
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_r01_both_executors_killed_in_turn(tmp_path):
 
 @pytest.mark.slow
 def test_r01_r02_r06_r07_faults_before_the_first_epoch_and_what_is_lost_with_an_executor(tmp_path):
-    faults = ("survey", "packing", "shuffle", "kill_worker")
+    faults = ("validation", "packing", "shuffle", "kill_worker")
     found = run(tmp_path, CLUSTER, *faults, "shifting")
     unharmed(found, *faults)
     assert re.match(
@@ -161,10 +161,10 @@ def test_r13_fresh_workers_that_are_allowed_eight_threads_change_nothing(tmp_pat
     settings = {"spark.python.worker.reuse": "false", "spark.executorEnv.OMP_NUM_THREADS": "8"}
     found = run(tmp_path, "local[2]", "count_threads", conf=settings)
     unharmed(found, "count_threads")
-    told = [json.loads(text) for text in found["count_threads"][0]["happened"].values()]
-    assert len({one["pid"] for one in told}) == len(told) == 4 * EPOCHS, "workers were used again"
-    print("threads allowed and busy beside the task's own:", max((one["allowed"], one["busy"]) for one in told))
-    assert all((one["asked"], one["allowed"], one["busy"]) == ("8", 1, 0) for one in told)
+    counted = [json.loads(text) for text in found["count_threads"][0]["happened"].values()]
+    assert len({one["pid"] for one in counted}) == len(counted) == 4 * EPOCHS, "workers were used again"
+    print("threads allowed and busy besides the task's own:", max((one["allowed"], one["busy"]) for one in counted))
+    assert all((one["asked"], one["allowed"], one["busy"]) == ("8", 1, 0) for one in counted)
 
 
 @pytest.mark.slow
@@ -181,13 +181,13 @@ def test_r15_fits_in_a_row_leave_memory_flat_and_nothing_cached(tmp_path):
     found = run(tmp_path, "local[2]", "sixteen", conf=forgetful | small)["sixteen"][0]
     assert not any(found["cached"])
     grown = {}
-    for what in ("held", "beside"):
+    for what in ("held", "others"):
         for who in ("python", "heap", "worker"):
             sizes = [held[who] for held in found[what]]
             print(f"{who}, MB after each {'fit' if what == 'held' else 'cache'}:", *(f"{size:.1f}" for size in sizes))
             grown[what, who] = median(sizes[-5:]) - median(sizes[2:7])  # two fits warm up
     assert grown["held", "python"] <= 1 and grown["held", "worker"] <= 2
-    assert grown["held", "heap"] <= grown["beside", "heap"] + 1.5
+    assert grown["held", "heap"] <= grown["others", "heap"] + 1.5
 
 
 @pytest.mark.slow
@@ -208,6 +208,6 @@ def test_r45_everything_encrypted_and_no_port_of_our_own(tmp_path):
         unharmed(found, "ports", "kill_worker")
         assert {kind for kind, count in ports["ours"].items() if count > ports["plain"].get(kind, 0)} == set()
         assert ports["ours"].get("python", 0) <= 1, "PySpark's own, for accumulators"
-        assert ports["ours"]["daemon"] and ports["ours"]["jvm"], "nothing was looked at"
+        assert ports["ours"]["daemon"] and ports["ours"]["jvm"], "nothing was checked"
         seconds.append(median(one["seconds"] for one in found["undisturbed"][1:]))
     print(f"a fit takes {seconds[0]:.2f} s, encrypted {seconds[1]:.2f} s: {seconds[1] / seconds[0] - 1:+.0%}")

@@ -141,10 +141,15 @@ def test_what_spark_cannot_read_is_one_line_without_java(run, folder, argv, code
     (folder / "birds.csv").write_text("weight,age,tail,kind\n1,2,true,bird\n")
     (folder / "gap.csv").write_text("a,label\n1,0\n2,1\n,0\n4,1\n")
     ended, out, err = run("train", *placed(argv, folder), "--engine", "spark", "--epochs", "1")
-    told = [line for line in err.splitlines() if line.startswith("firesteel: ")]
+    reported = [line for line in err.splitlines() if line.startswith("firesteel: ")]
     assert ended == code, err
-    assert len(told) == 1 and said in told[0], err
-    assert "Traceback" not in err and "py4j" not in told[0] and "\tat " not in told[0] and "fingerprint" not in out
+    assert len(reported) == 1 and said in reported[0], err
+    assert (
+        "Traceback" not in err
+        and "py4j" not in reported[0]
+        and "\tat " not in reported[0]
+        and "fingerprint" not in out
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,7 +175,7 @@ def test_predictions_that_cannot_be_leave_nothing(run, folder, tmp_path, spark, 
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_what_a_worker_raises_is_told_and_leaves_nothing(spark, tmp_path):
+def test_what_a_worker_raises_is_reported_and_leaves_nothing(spark, tmp_path):
     def ours(batches):
         for _ in batches:
             raise DataError("a row is bad", code="data-bad")
@@ -223,7 +228,7 @@ def test_labels_are_seen_as_in_process(spark):
         label_kind(spark.createDataFrame([(1,), (None,), (None,)], "i int"), ["i"], 9)
 
 
-def test_predictions_are_told_apart(spark):
+def test_predictions_are_kept_apart(spark):
     frame = spark.sql("select array(0.2D, 0.8D) prediction")
     first = named_predictions(frame, "classification", ["a", "b"], 0.5, 2, "probability").head().asDict()
     assert first == {"prediction": "b", "probability_a": 0.2, "probability_b": 0.8}
@@ -299,7 +304,7 @@ def test_an_error_of_ours_goes_through_and_any_other_job_failure_is_a_line(spark
 
 @pytest.mark.parametrize("gap", ["", "word"])
 def test_a_table_gives_the_same_bits_on_both_engines(run, tmp_path, gap):
-    """Of columns of numbers that only have gaps Spark says so when it looks at the rows, of words at once."""
+    """Of columns of numbers that only have gaps Spark says so when it validates the rows, of words at once."""
     words = [gap if number % 7 == 0 else f"{number % 13}" for number in range(120)]
     rows = [f"{word},{number / 8},{'no' if number % 3 else 'yes'}" for number, word in enumerate(words)]
     (tmp_path / "rows.csv").write_text("\n".join(["a,b,label", *rows]))

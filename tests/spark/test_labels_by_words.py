@@ -86,6 +86,6 @@ def test_words_that_cannot_be_meant_are_refused(frame, case):
         NeuralNetworkClassifier(**{"labelCol": "state", "inputCols": ["hour"], **LEARNS, **params}).fit(rows)
 
 
-def test_thresholds_of_a_fitted_model_are_looked_at_too(frame, model):
+def test_thresholds_of_a_fitted_model_are_checked_too(frame, model):
     with pytest.raises(ConfigError, match="there is no class 'lat': did you mean 'late'"):
         model.copy({model.thresholds: {"lat": 0.5, "on time": 0.5}}).transform(frame)

@@ -17,7 +17,7 @@ from firesteel.spark.lines import paired
 ROWS, INPUTS, CLASSES = 300, 5, 3
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (ROWS, INPUTS)) / 255
-X[:, 0] = np.arange(ROWS)  # which tells a row
+X[:, 0] = np.arange(ROWS)  # identifies a row
 Y = RNG.integers(0, CLASSES, ROWS)
 
 
@@ -38,7 +38,7 @@ def cut_files(spark):
 
 
 def rows(spark, images, labels):
-    """The rows in the order of the lines, as their first value tells it."""
+    """The rows in the order of the lines, by their first value."""
     with paired(spark, images, labels) as given:
         assert (given.inputs, given.classes) == (INPUTS, CLASSES)
         found = sorted(given.frame.collect(), key=lambda row: row.features[0])
@@ -163,7 +163,7 @@ WRONG = {
 
 
 def validated(path, kind, pieces):
-    """What is told of a file that tasks read in so many pieces, without Spark."""
+    """The profile of a file that tasks read in so many pieces, without Spark."""
     with open(path) as file:
         every = file.read().splitlines()
     chunks, start = [], 0

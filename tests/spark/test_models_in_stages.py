@@ -22,7 +22,7 @@ PLAIN = HOW | {"standardization": False, "shards": 1, "tol": 0.0}
 
 
 def bridged(outputs=3, activation="softmax", shape=None, size=8):
-    """A model with a value that goes on beside a layer."""
+    """A model with a skip connection."""
     x = Input(shape or (size,))
     flat = Flatten()(x) if shape else x
     hidden = Add()([flat, Dense(size, "tanh")(flat)])

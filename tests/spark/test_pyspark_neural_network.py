@@ -248,7 +248,9 @@ MISUSE = {
 
 
 @pytest.mark.parametrize("spoil, said", MISUSE.values(), ids=MISUSE)
-def test_what_cannot_be_is_told_before_training_and_leaves_nothing(spark, main, data, tmp_path, capsys, spoil, said):
+def test_what_cannot_be_is_reported_before_training_and_leaves_nothing(
+    spark, main, data, tmp_path, capsys, spoil, said
+):
     output = tmp_path / "out" / "OUTPUT"
     spoil(data, output)
     there = {path: path.read_bytes() for path in tmp_path.glob("out/**/*") if path.is_file()}

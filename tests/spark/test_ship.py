@@ -33,8 +33,8 @@ def executor(folder, cache):
     folder.mkdir()
     path = shutil.copy(archive(), folder)
     environment = os.environ | {"XDG_CACHE_HOME": str(cache), "NUMBA_CACHE_DIR": ""}
-    told = subprocess.check_output([sys.executable, "-c", EXECUTOR, path], text=True, env=environment, cwd=folder)
-    return told.split("\n")[:-1]
+    output = subprocess.check_output([sys.executable, "-c", EXECUTOR, path], text=True, env=environment, cwd=folder)
+    return output.split("\n")[:-1]
 
 
 def test_an_executor_compiles_what_no_application_has_compiled_before(tmp_path):

@@ -213,19 +213,19 @@ def test_rows_are_computed_for_each_member_where_the_session_refuses_to_cache(fr
 def test_rows_that_change_between_two_looks_are_refused(frame):
     columns = Columns(("carrier", "temp"), "late", stage=True, classes=True, raw=True, zone="UTC")
     source = Frame(frame, columns, "float32")
-    survey = source.survey()
+    profile = source.survey()
     source.key_sums[0] ^= 1
     with pytest.raises(DataError, match="the packed rows differ from the validated rows"):
-        Collected(source, survey)
+        Collected(source, profile)
 
 
 def test_what_is_small(frame, monkeypatch):
     columns = Columns(("carrier", "temp"), "late", stage=True, classes=True, raw=True, zone="UTC")
     source = Frame(frame, columns, "float32")
-    survey = source.survey()
-    size = 4 * survey.words * 240
-    assert is_small(source, survey) and not is_small(source, replace(survey, rows=19_999, held=1))
+    profile = source.survey()
+    size = 4 * profile.words * 240
+    assert is_small(source, profile) and not is_small(source, replace(profile, rows=19_999, held=1))
     monkeypatch.setattr(collected, "MOST_BYTES", size)
-    assert is_small(source, survey)
+    assert is_small(source, profile)
     monkeypatch.setattr(collected, "MOST_BYTES", size - 1)
-    assert not is_small(source, survey)
+    assert not is_small(source, profile)

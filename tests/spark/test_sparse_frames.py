@@ -15,7 +15,7 @@ from firesteel.layers import Dense, Dropout
 from firesteel.models import Sequential
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, pack
 from firesteel.spark.arrow import vectors, widths
-from firesteel.spark.packing import ReadOptions, survey
+from firesteel.spark.packing import ReadOptions, profile_rows
 from firesteel.spark.worker import Outputs
 from tests.spark.conftest import NAMED
 
@@ -171,7 +171,9 @@ def test_what_is_wrong_inside_a_vector_is_found_with_its_row(code):
     batch = pa.RecordBatch.from_pydict(
         {"x": column((9, [2], [1.0]), row), "y": [[0.0], [1.0]], "w": [1.0, 1.0], "where0": [0, 1]}
     )
-    report = next(iter(survey(ReadOptions("float32", where=("id",)), iter([batch])))).column("report")[0].as_py()
+    report = (
+        next(iter(profile_rows(ReadOptions("float32", where=("id",)), iter([batch])))).column("report")[0].as_py()
+    )
     found = json.loads(report)["found"]
     assert list(found) == [code.removeprefix("data-")]
     assert found[code.removeprefix("data-")]["where"] == "the row with id=1"

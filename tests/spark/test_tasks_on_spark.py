@@ -58,7 +58,7 @@ def test_a_pipeline_of_words_and_numbers_beats_a_straight_line(spark, diamonds, 
     assert found["sound"] == found["all"]
 
 
-def test_rows_of_no_possible_size_are_told_apart(spark, diamonds, path):
+def test_rows_of_no_possible_size_are_distinguished(spark, diamonds, path):
     columns = diamonds.read(spark, path)[0].columns
     sizes = [(4.0, 4.0, 2.5), (0.0, 4.0, 2.5), (4.0, 58.9, 2.5), (4.0, 4.0, 0.0), (20.0, 20.0, 20.0)]
     rows = spark.createDataFrame([(1.0, "Ideal", "E", "IF", 61.0, 57.0, 900.0, *size) for size in sizes], columns)
@@ -93,7 +93,7 @@ def test_the_table_is_taken_out_of_a_wheel_or_an_installed_plotnine(diamonds, pa
 
 
 @pytest.mark.parametrize("arguments", [["none.csv"], ["--from-plotnine", "none.whl"], []])
-def test_a_table_that_is_not_there_is_told_in_a_line(diamonds, arguments, tmp_path, monkeypatch, capsys):
+def test_a_table_that_is_not_there_is_reported_in_a_line(diamonds, arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         diamonds.main(arguments)
@@ -123,6 +123,6 @@ def test_several_labels_in_an_array_column_train_to_the_bits_of_the_arrays(spark
     assert there.fingerprint() == labels.on_arrays(x, y).fingerprint()
     assert there.fingerprint() != labels.on_arrays(x, y[:, ::-1]).fingerprint()
     scored = there.predict(frame).select("features", "prediction").limit(50).collect()
-    told = np.array([row.prediction for row in scored])
-    assert told.shape == (50, 5) and (0 < told).all() and (told < 1).all()
-    np.testing.assert_allclose(told, there.predict(np.array([row.features for row in scored])), atol=1e-6)
+    predicted = np.array([row.prediction for row in scored])
+    assert predicted.shape == (50, 5) and (0 < predicted).all() and (predicted < 1).all()
+    np.testing.assert_allclose(predicted, there.predict(np.array([row.features for row in scored])), atol=1e-6)

@@ -36,13 +36,13 @@ def run(folder: Path, both: bool) -> dict[str, Any]:
 def test_r29_a_fit_on_two_kinds_says_so_and_how_far_apart_they_are(tmp_path):
     for both in (False, True):
         found = run(tmp_path / str(both), both)
-        for dtype, told in APART.items():
+        for dtype, limit in APART.items():
             here, there = found[dtype], found[f"{dtype} there"]
             theta, theirs = np.array(here["theta"]), np.array(there["theta"])
             apart = np.abs(theta - theirs).max() / np.abs(theta).max()
             print(f"{dtype}, {' and '.join(there['machines'])}: {apart:.1e} of the largest weight apart from here")
-            assert 0 < apart <= told
+            assert 0 < apart <= limit
             assert (len(there["machines"]) == 2) == (not both) == bool(there["warnings"])
             for text in there["warnings"]:
-                assert re.search(rf"several kinds of CPU or BLAS.* in {dtype} by up to {told:g} of the", text)
+                assert re.search(rf"several kinds of CPU or BLAS.* in {dtype} by up to {limit:g} of the", text)
                 assert all(machine in text for machine in there["machines"])
