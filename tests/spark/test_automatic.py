@@ -282,14 +282,14 @@ def test_what_the_rows_decided_is_in_the_run_folder(spark, tmp_path):
     assert metrics["best_epoch"] == model.history.best and "validation" in metrics["scores"]
 
 
-def test_it_takes_one_look_at_the_rows_unless_one_network_has_few_or_a_class_is_rare(spark, monkeypatch):
-    looks, original = [], engine.collect
+def test_it_validates_the_rows_once_unless_one_network_has_few_or_a_class_is_rare(spark, monkeypatch):
+    titles, original = [], engine.collect
     monkeypatch.setattr(
-        "firesteel.spark.frames.collect", lambda frame, title: looks.append(title) or original(frame, title)
+        "firesteel.spark.frames.collect", lambda frame, title: titles.append(title) or original(frame, title)
     )
     x, y, w = made(1000)
     for rare, members, expected in ((0, 1, 2), (0, 2, 1), (4, 1, 3)):
         y[np.argsort(row_keys(x, np.full((1000, 1), 3.0)))[:rare]] = 3.0
-        looks.clear()
+        titles.clear()
         small(maxIter=1, members=members).fit(frame_of(spark, x, y, w))
-        assert len([title for title in looks if "looking" in title]) == expected
+        assert len([title for title in titles if "validating" in title]) == expected

@@ -120,7 +120,7 @@ def test_estimator_and_model_keep_their_params_on_disk(fitted, tmp_path):
     model.save(str(tmp_path / "model"))
     again = NeuralNetworkClassifierModel.load(str(tmp_path / "model"))
     assert again.uid == model.uid and again.getHiddenLayers() == [8]
-    with pytest.raises(StoreError, match="NeuralNetworkClassifier, and no NeuralNetworkClassifierModel"):
+    with pytest.raises(StoreError, match="NeuralNetworkClassifier, not a NeuralNetworkClassifierModel"):
         estimator.write().overwrite().save(str(tmp_path / "model"))
         NeuralNetworkClassifierModel.load(str(tmp_path / "model"))
 

@@ -136,7 +136,7 @@ def test_pixels_that_begin_as_a_jpeg_does_are_pixels(spark):
 def test_lines_of_other_lengths_are_refused(spark):
     lines = [[1, 2, 3], [4]]
     frame = spark.createDataFrame([Row(features=lines, label=int(y)) for y in Y])
-    with pytest.raises(DataError, match=r"lengths \[3, 1\].*one length"):
+    with pytest.raises(DataError, match=r"lengths \[3, 1\].*the same length"):
         NeuralNetworkClassifier(featuresCol="features", maxIter=1).fit(frame)
 
 
