@@ -40,7 +40,7 @@ from firesteel.graphs.adapting import centred, normalized
 from firesteel.graphs.building import check_packed, side_by_side
 from firesteel.graphs.composed import Composed
 from firesteel.graphs.describing import table, trained_by
-from firesteel.graphs.freezing import Trains, held, put_back, taken
+from firesteel.graphs.freezing import Trains, freeze, trained_part, with_trained_part
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.containers import columns_of, is_table
 from firesteel.tables.given import NAMES, checked_batch, features_of, is_frame, listed, rows_of, validation_parts
@@ -243,7 +243,7 @@ class Model(Composed):
         if self._shared is not None:
             self._shared.write(theta, chosen=True)
         if self._state is not None:
-            self._state = self._state.with_theta(theta if self._moves is None else taken(theta, self._moves))
+            self._state = self._state.with_theta(theta if self._moves is None else trained_part(theta, self._moves))
 
     def _targets(self, y: Any) -> Any:
         """Return the targets of several outputs as one matrix, or those of a single named output as they are."""
@@ -261,7 +261,7 @@ class Model(Composed):
             theta = self.theta if self._theta is None or self._shared is not None else self._theta
             where = self._trains()
             if self._state is None or where != self._moves:
-                trained = theta if where is None else taken(theta, where)
+                trained = theta if where is None else trained_part(theta, where)
                 rate = None if self._state is None else self._state.learning_rate
                 started = TrainState.start(trained, self.settings.optimizer)
                 self._state, self._moves = replace(started, learning_rate=rate), where
@@ -277,7 +277,7 @@ class Model(Composed):
         """
         self._state, theta = state, state.slots[-1] if averaged and state.averaged else state.theta
         if self._moves is not None:
-            theta = put_back(self.theta, self._moves, theta)
+            theta = with_trained_part(self.theta, self._moves, theta)
         self._theta = theta
         self._theta.flags.writeable = False
         if self._shared is not None:
@@ -543,7 +543,7 @@ class Model(Composed):
             The weight of each class, or None; and the constants to subtract from inputs and targets.
         """
         objective, survey = self._validated(source)
-        network = objective.network if self._trains() is None else held(self.network, self.theta, self._still())
+        network = objective.network if self._trains() is None else freeze(self.network, self.theta, self._frozen())
         recipe.strategy.check(network, self.settings.optimizer, recipe.batch_size)
         given = recipe.class_weight
         weights = None if given is None else class_weights(given, survey, objective)
@@ -583,7 +583,7 @@ class Model(Composed):
         """
         if self._moves is None:
             return objective
-        return replace(objective, network=held(objective.network, self.theta, self._still()))
+        return replace(objective, network=freeze(objective.network, self.theta, self._frozen()))
 
     def _centre(self, of: Objective, survey: Survey) -> Centre:
         """Return the constants to subtract from inputs and targets: determined by the first fit, fixed afterwards."""
@@ -1026,7 +1026,7 @@ class Model(Composed):
             extra["table"], vectors = without_words(self.schema.to_config())
         if include_optimizer and state is not None and state.counts != [0, 0, None, None]:
             extra["state"] = state.counts
-            plain = now._theta if now._moves is None or now._theta is None else taken(now._theta, now._moves)
+            plain = now._theta if now._moves is None or now._theta is None else trained_part(now._theta, now._moves)
             if state.averaged and not np.array_equal(plain, state.theta):  # type: ignore[arg-type]
                 extra["averaged"], state = True, state.swapped()
             vectors |= {"slots": state.slots}

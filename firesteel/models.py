@@ -19,7 +19,7 @@ from firesteel.core.spec import whole
 from firesteel.errors import ConfigError
 from firesteel.extending import classes_in, known, read_weights
 from firesteel.graphs.building import Ports
-from firesteel.graphs.freezing import taken
+from firesteel.graphs.freezing import trained_part
 from firesteel.tables.containers import columns_of
 from firesteel.tables.given import listed
 from firesteel.tables.profile import schema_of
@@ -171,7 +171,7 @@ class Sequential(Model):
                 if not isinstance(first, Table) or model.schema.layer(first) != first:
                     raise ValueError("its table schema does not match its first layer")
             if "state" in header:
-                optimizer, part = model.settings.optimizer, taken(theta, model._trains())
+                optimizer, part = model.settings.optimizer, trained_part(theta, model._trains())
                 still = np.broadcast_to(np.zeros((), theta.dtype), part.shape)
                 vectors = {"outer": still, **vectors}
                 state = TrainState.of(header["state"], part, **vectors, averaged=optimizer.use_ema)

@@ -1,7 +1,7 @@
-"""One BLAS thread: how many there are decides the bits of a product, so it is read back where products are made.
+"""A single BLAS thread: the number of threads determines the bits of a product, so it is verified after each result.
 
-The calls are those of the library that NumPy itself is linked with, whatever else the process has loaded.  Some
-libraries have one number for the whole process, others one for each thread; a trial shows which.
+The calls go to the library that NumPy itself is linked with, whatever else the process has loaded.  Some libraries
+have one setting per process, others one per thread; a trial determines which.
 """
 
 import ctypes
@@ -27,22 +27,22 @@ PAIRS = [
     ("flexiblas_get_num_threads", "flexiblas_set_num_threads"),
     ("BLASGetThreading", "BLASSetThreading"),  # Accelerate's: 0 is many threads, 1 is one
 ]
-"""What reads and what sets the number of threads, in libraries other than OpenBLAS."""
+"""The functions that get and set the number of threads, in libraries other than OpenBLAS."""
 TRIES = 5
-"""How often a result is made at most, while others change the number of threads."""
+"""The most attempts at a result while other code changes the number of threads."""
 T = TypeVar("T")
 AFFIXES = list(itertools.product(["scipy_", ""], ["64_", "_64", ""]))
-"""What builds of OpenBLAS put before and behind the names of its functions."""
+"""Prefixes and suffixes of function names in builds of OpenBLAS."""
 
 
 class Blas:
-    """The number of threads of one BLAS, and who needs it to be 1 at the moment.
+    """The number of threads of a BLAS library, and the contexts that currently need it to be 1.
 
     Args:
         get: Returns the number of threads.
         put: Sets it.
-        swaps: Whether `put` returns what has to be put back later; else that is what `get` returned.
-        known: Whether `get` says the truth.
+        swaps: Whether `put` returns the value to restore later; otherwise it is that of `get`.
+        known: Whether `get` is reliable.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Blas:
         self.get, self.put, self.swaps, self.known = get, put, swaps, known
         self.lock = threading.RLock()
         self.local: bool | None = True if swaps else None
-        self.users = WeakKeyDictionary[object, int]()  # the key of each: its thread if each has a number, else 0
-        self.kept: dict[int, int] = {}  # what to put back, by key
-        self.changes = 0  # how often somebody else has changed the number meanwhile
+        self.users = WeakKeyDictionary[object, int]()  # the key of each: its thread, or 0 for the whole process
+        self.kept: dict[int, int] = {}  # the value to restore, by key
+        self.changes = 0  # how often other code changed the number meanwhile
         self.warned = False
 
     def take(self, user: object) -> None:
-        """Give this thread's products one BLAS thread until `drop(user)`."""
+        """Limit this thread's products to one BLAS thread until `drop(user)`."""
         with self.lock:
             me = threading.get_ident()
             key = self.users[user] = 0 if self.local is False else me
@@ -68,14 +68,14 @@ class Blas:
             found = self.put(1)
             if self.swaps:
                 self.kept[key] = found
-            if self.local is None and not self._tried():
+            if self.local is None and not self._is_per_thread():
                 self.kept[0] = self.kept[me]
                 self.users[user] = 0
                 del self.kept[me]
-            self._read_back()
+            self._verify()
 
     def drop(self, user: object) -> None:
-        """End what `take(user)` began; the last to leave puts back what the first has found."""
+        """End the limit of `take(user)`; the last user restores the original number."""
         with self.lock:
             key = self.users.get(user)
             if key is not None:
@@ -86,19 +86,19 @@ class Blas:
                 self.kept.clear()
 
     def check(self) -> None:
-        """Read the number back; where somebody has changed it under the users, count that and set it again."""
-        with self.lock:  # outside it a user that leaves may have put its number back, and still be there
+        """Read the number; if other code changed it while there are users, count the change and set it to 1 again."""
+        with self.lock:  # without it, a user that is leaving may already have restored its number
             if (found := self.get()) == 1 or not self.users:
                 return
             key = threading.get_ident() if self.local else 0
-            self.changes += key in self.kept  # else this is a helper's thread, which has not been read before
-            if self.kept.get(key) == 1:  # who limited it before has put back what there was before that
+            self.changes += key in self.kept  # otherwise a helper thread is read for the first time
+            if self.kept.get(key) == 1:  # an outer limit has ended and restored its number
                 self.kept[key] = found
             self.put(1)
-            self._read_back()
+            self._verify()
 
     def forked(self) -> None:
-        """Give BLAS its threads back in a forked child, which begins without users."""
+        """Restore the number of threads in a forked child, which starts without users."""
         self.users.clear()
         for key in list(self.kept):
             self._put_back(key)
@@ -109,8 +109,8 @@ class Blas:
             self.put(self.kept[key])
         self.kept.pop(key, None)
 
-    def _tried(self) -> bool:
-        """Return whether each thread has a number of its own: whether another one does not see this one's."""
+    def _is_per_thread(self) -> bool:
+        """Return whether the setting is per thread, that is, whether another thread does not see this one's."""
         seen: list[int] = []
         other = threading.Thread(target=lambda: seen.append(self.get()))
         other.start()
@@ -118,31 +118,31 @@ class Blas:
         self.local = seen != [1]
         return self.local
 
-    def said(self) -> str:
-        """Return how many threads there are, if it is not known to be one."""
+    def report(self) -> str:
+        """Return the number of threads as text, unless it is known to be one."""
         return f"{self.get()} threads" if self.get() != 1 else "" if self.known else "threads unknown"
 
     def warn(self, why: str) -> None:
-        """Warn, once, that results may not be repeatable."""
+        """Warn, once, that results may not be reproducible."""
         if not self.warned:
             self.warned = True
             warnings.warn(
                 f"NumPy's BLAS cannot be limited to one thread ({why}): the last bits of weights and predictions may "
-                "differ from run to run.  To do: set OPENBLAS_NUM_THREADS, MKL_NUM_THREADS and OMP_NUM_THREADS to 1 "
+                "differ between runs.  To do: set OPENBLAS_NUM_THREADS, MKL_NUM_THREADS and OMP_NUM_THREADS to 1 "
                 "before Python starts",
                 stacklevel=2,
             )
 
-    def _read_back(self) -> None:
-        if said := self.said():
-            self.warn(said)
+    def _verify(self) -> None:
+        if report := self.report():
+            self.warn(report)
 
 
 class one_blas_thread:  # noqa: N801  (used as a function)
-    """A context in which BLAS uses one thread: the number of threads is part of the result.
+    """A context in which BLAS uses one thread.
 
-    Contexts may overlap, in one thread or several, and end in any order.  A child that is forked in one is out of it.
-    Ctrl-C may come at any moment; BLAS forgets a context that is gone.
+    Contexts may overlap, in one thread or several, and end in any order.  A forked child is not in its parent's
+    contexts. Ctrl-C may interrupt anywhere; BLAS drops a context that no longer exists.
     """
 
     def __enter__(self) -> None:
@@ -160,7 +160,7 @@ class one_blas_thread:  # noqa: N801  (used as a function)
 
 
 def steady(made: Callable[[], T]) -> T:
-    """Return what is made with one BLAS thread: made again where somebody has changed the number meanwhile."""
+    """Return a result computed with one BLAS thread; repeat it if other code changed the number meanwhile."""
     with one_blas_thread():
         for _ in range(TRIES):
             changes, result = BLAS.changes, made()
@@ -172,20 +172,20 @@ def steady(made: Callable[[], T]) -> T:
 
 
 def _module() -> str:
-    """Return the file of NumPy that is linked with its BLAS."""
+    """Return the path of the NumPy module that is linked with its BLAS."""
     return str(sys.modules["numpy._core._multiarray_umath"].__file__)
 
 
 def _openblas(library: ctypes.CDLL, name: str) -> Any:
-    """Return a function of OpenBLAS, or None where NumPy has another BLAS."""
+    """Return a function of OpenBLAS; None if NumPy uses another BLAS."""
     found = (getattr(library, f"{before}openblas_{name}{behind}", None) for before, behind in AFFIXES)
     return next(filter(None, found), None)
 
 
 def found(file: str) -> Blas | None:
-    """Return the BLAS that a file is linked with, or None where its threads cannot be counted.
+    """Return the BLAS that a file is linked with; None if its threads cannot be counted.
 
-    The number is read without giving back Python's lock, for which other threads may be waiting.
+    The number is read without releasing Python's lock, for which other threads may be waiting.
     """
     reading, setting = ctypes.PyDLL(file), ctypes.CDLL(file)
     get, put = _openblas(reading, "get_num_threads"), _openblas(setting, "set_num_threads")
@@ -194,7 +194,7 @@ def found(file: str) -> Blas | None:
         parallel = _openblas(reading, "get_parallel")
         if not (parallel and parallel() == 2):
             return Blas(get, put)
-        pairs = [OPENMP]  # which has a number for each thread, and asks for it at each product
+        pairs = [OPENMP]  # a setting per thread, which OpenBLAS reads at each product
     for pair in pairs:
         get, put = getattr(reading, pair[0], None), getattr(setting, pair[1], None)
         if get and put:
@@ -204,7 +204,7 @@ def found(file: str) -> Blas | None:
 
 @functools.cache
 def blas_name() -> str:
-    """Return the name and version of NumPy's BLAS, and the kind of CPU that it has chosen if it says so."""
+    """Return the name and version of NumPy's BLAS, and the CPU type that it selected, if known."""
     library = ctypes.CDLL(_module())
     config, core = _openblas(library, "get_config"), _openblas(library, "get_corename")
     if config and core:

@@ -1,8 +1,8 @@
-"""What runs in place of a network's parts: runs of dense layers as one compiled call, and layers by themselves.
+"""Compiled replacements of a network's parts: runs of dense layers as one call, single layers, and common losses.
 
-A common loss is compiled too.  Python's lock is given back once for each call; NumPy gives it back
-around every product, and two threads wait for one another (docs/design/0008-speed.md).  `train/fused.py` takes steps
-through what is made here.  Without numba, or a BLAS of NumPy's that can be found, nothing is made.
+Python's lock is released once per call; NumPy releases it around every product, and two threads wait for each other
+(docs/design/0008-speed.md).  `train/fused.py` takes steps with them.  They need numba and a BLAS of NumPy's that can
+be called.
 """
 
 import functools
@@ -27,7 +27,7 @@ __all__ = ["Chain", "Fused", "compiled_parts", "single"]
 
 
 class Loops(NamedTuple):
-    """What runs chains of one dtype: forward, the loss behind them, and back."""
+    """The compiled loops of chains of one dtype: forward, loss, backward, and those of a layer after its product."""
 
     forward: Any
     head: Any
@@ -37,12 +37,14 @@ class Loops(NamedTuple):
 
 
 class Chain:
-    """Linear parts, each with the rectifier behind it if there is one, as one part that learns as they do.
+    """A run of Linear(+ReLU) parts fused into one part, with a compiled forward and backward call.
 
-    Its parameters are those of all its parts: `apply` and the pull-back are given the views of the first one, and the
-    others lie behind these in the vector, as `Layout` puts them.  x: (B, I), C-contiguous, B at least 2.
+    Its parameters are those of all its parts: `apply` and the pull-back get the views of the first part, and the
+    others follow in the vector, in the order of `Layout`.  Inputs are x (B, I), C-contiguous, with B at least 2.
 
-    layers: (L, 4), of each the inputs, the units, whether there is a bias and whether a rectifier.
+    Args:
+        layers: (L, 4): for each layer its inputs and units, whether it has a bias, and whether a ReLU follows.
+        loops: The compiled loops.
     """
 
     random = joint = False
@@ -68,9 +70,10 @@ class Chain:
 
 @dataclass(frozen=True)
 class Fused(Objective):
-    """An objective with what is compiled in the places of the parts that it stands for, for batches of several rows.
+    """An objective with compiled replacements of some parts, for batches of several rows.
 
-    compiled: as `compiled_parts` returns it.
+    Args:
+        compiled: The replacements, as `compiled_parts` returns them.
     """
 
     compiled: Mapping[int, Any] = field(default_factory=dict)
@@ -88,7 +91,7 @@ class Fused(Objective):
 
     @cached_property
     def head(self) -> tuple[int, Array] | None:
-        """What the compiled loss is called with, or None where it is not compiled."""
+        """The kind and the numbers of the compiled loss; None if it is not compiled."""
         made = loops(self.network.dtype) is not None
         return losses.chosen(self.centred, self.network.outputs, self.network.dtype) if made else None
 
@@ -102,9 +105,9 @@ class Fused(Objective):
 
 
 def compiled_parts(network: Network, last: int) -> dict[int, Any]:
-    """Return what stands for a network's first parts, where that is worth it and can be compiled.
+    """Return the compiled replacements of a network's parts before `last`, by the number of the first part of each.
 
-    They are chains, and layers by themselves, by the number of the first part that each stands for.
+    These are chains of dense layers, and single layers, where compiling pays off and is possible.
     """
     line = network.chained or (network.rows and dense.in_line(network.plan))
     runs = dense.runs(network.parts[:last], network.shapes) if compiling.ON and line else {}
@@ -122,29 +125,30 @@ def compiled_parts(network: Network, last: int) -> dict[int, Any]:
 
 
 def single(made: Mapping[int, Any], least: float) -> dict[int, Chain]:
-    """Return the chains of a single layer of at least so many weights."""
+    """Return the chains of a single layer with at least `least` weights."""
     alone = {at: one for at, one in made.items() if isinstance(one, Chain) and len(one.layers) == 1}
     return {at: one for at, one in alone.items() if one.layers[0, 0] * one.layers[0, 1] >= least}
 
 
 @functools.cache
 def loops(dtype: str) -> Loops | None:
-    """Return what runs chains of this dtype, or None where it cannot be compiled."""
+    """Return the compiled loops of chains of this dtype; None if they cannot be compiled."""
     products, curves = blas(dtype), ufuncs(dtype)
     return wired(compiling.compiled_with, products | curves) if products and curves else None
 
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Loops | None:
-    """Return the loops of a chain, made by `bind` to call these functions."""
+    """Return the loops of a chain, which `bind` compiles with these functions."""
     known = linked(bind, functions, (*LOOPS, *dense_loops.LOOPS, *losses.LOOPS))
     return Loops(*map(known.get, Loops._fields)) if known else None
 
 
 ROWS = 128
-"""Of a sub-batch, by which it is judged whether a layer is worth a compiled call."""
+"""The rows of a sub-batch, for the decision whether compiling a layer pays off."""
 KINDS: dict[Any, Any] = dict.fromkeys(activation.CURVES, activation.Bent)
+"""The layers that are compiled individually, and their replacements."""
 KINDS |= dict.fromkeys((BatchNormalization, LayerNormalization), normalization.Normalized)
-"""Layers that are compiled by themselves, and what stands for them."""
+"""The layers that are compiled individually, and their replacements."""
 
 
 @functools.cache
@@ -160,7 +164,7 @@ def _picture_loops(dtype: str) -> dict[str, Any]:
 
 
 def compiled_layer(layer: Any, dtype: str, shape: Shape) -> Any:
-    """Return what does the work of a layer on rows of this shape, or None where that is not worth it, or unknown."""
+    """Return the compiled replacement of a layer for rows of this shape, or None if it would not pay off."""
     worth = compiling.ON and len(shape) == 1 and shape[0] > 1 and shape[0] * ROWS >= compiling.WORTH
     kind = KINDS.get(type(layer)) if worth else None
     loops = _loops(dtype) if kind else {}

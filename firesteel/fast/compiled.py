@@ -1,6 +1,6 @@
-"""Compiled code is kept where nobody else can write, checked before it is loaded, and done without where it fails.
+"""The cache of machine code: private to the user, verified before loading, and bypassed when it fails.
 
-`fast/compiling.py` compiles; this module has its store, and has NumPy do again what compiled code has not done.
+`fast/compiling.py` compiles.  This module stores the result, and repeats failed compiled work in NumPy.
 """
 
 import contextlib
@@ -16,18 +16,18 @@ from typing import TypeVar
 
 from firesteel.fast import compiling
 
-__all__ = ["Files", "surely"]
+__all__ = ["Files", "with_fallback"]
 
 T = TypeVar("T")
 FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 LARGEST = 1 << 26
-"""Bytes of a file of machine code; there is none with a hundredth of it."""
+"""The largest file of machine code, in bytes; real ones are less than a hundredth of it."""
 UNUSED = 30 * 86_400
-"""Seconds after which what nobody has read is removed: other versions' code, and what a killed process has begun."""
+"""Seconds after which unread files are removed: code of other versions, and leftovers of killed processes."""
 
 
-def surely(made: Callable[[], T]) -> T:
-    """Return what is made, with NumPy alone if compiled code fails: then it is made again, from its beginning."""
+def with_fallback(made: Callable[[], T]) -> T:
+    """Return a result; if compiled code fails, compute it again from the start with NumPy alone."""
     try:
         return made()
     except compiling.Broken as broken:
@@ -35,9 +35,9 @@ def surely(made: Callable[[], T]) -> T:
             compiling.ON = False
             _warn(
                 f"compiled code failed: {broken} ({type(broken.__cause__).__name__}: {broken.__cause__}).  From now "
-                "on NumPy computes everything in this process: the same results, but more slowly.  To do: unset "
-                "NUMBA_DISABLE_JIT if it is set, and free memory if it was short; else install numba and llvmlite "
-                "anew, or uninstall them"
+                "on this process uses NumPy alone: the results are the same, but slower.  To do: unset "
+                "NUMBA_DISABLE_JIT if it is set, and free memory if it was short; otherwise reinstall or uninstall "
+                "numba and llvmlite"
             )
     return made()
 
@@ -47,30 +47,30 @@ def _warn(text: str) -> None:
 
 
 class Files:
-    """A folder of this user's in which nobody else may write, for what is read there is run.
+    """The cache folder, writable by this user alone, because its content is executed.
 
-    A file begins with the SHA-256 of its name and of what follows.
+    A file starts with the SHA-256 of its name and content.
     """
 
     warned = False
 
     @property
     def folder(self) -> Path:
-        """Where the files are: beside numba's, if that place was named, or in the user's cache."""
+        """The folder: next to numba's cache, if NUMBA_CACHE_DIR names it, or in the user's cache."""
         named = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
         return Path(named or os.path.expanduser("~/.cache"), "firesteel", "kernels")
 
     def usable(self) -> bool:
-        """Return whether what is written can be read again; warn if not."""
+        """Return whether files can be written and read again; warn if not."""
         try:
             self._make()
         except OSError as error:
-            self._warn("networks train without most of the compiled code, more slowly", error)
+            self._warn("networks train more slowly, without most of the compiled code", error)
             return False
         return True
 
     def read(self, name: str) -> bytes | None:
-        """Return what was written under a name, or None: it is not whole, empty, or may be others'."""
+        """Return the content stored under a name; None if it is missing, damaged, empty, or writable by others."""
         try:
             _check(os.lstat(self.folder), stat.S_ISDIR)
             with open(self.folder / name, "rb", opener=lambda path, flags: os.open(path, flags | FLAGS)) as file:
@@ -81,12 +81,12 @@ class Files:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._warn("what was compiled before is compiled again", error)
+            self._warn("cached machine code cannot be used and is compiled again", error)
             return None
         return data[32:] or None
 
     def write(self, name: str, data: bytes) -> None:
-        """Keep bytes under a name, or none; warn where that cannot be."""
+        """Store content under a name; warn if that is impossible."""
         part = ""
         try:
             self._make()
@@ -95,10 +95,10 @@ class Files:
                 file.write(_sum(name, data) + data)
             os.replace(part, self.folder / name)
         except OSError as error:
-            self._warn("what is compiled in this process cannot be kept for others", error)
+            self._warn("machine code cannot be cached for other processes", error)
         finally:
             with contextlib.suppress(OSError):
-                for old in self.folder.glob("*[-.]*"):  # not read, nor written, for so long
+                for old in self.folder.glob("*[-.]*"):  # neither read nor written recently
                     if str(old) == part or max(old.stat()[7:9]) < time.time() - UNUSED:
                         old.unlink()
 
@@ -108,14 +108,14 @@ class Files:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check(os.lstat(self.folder), stat.S_ISDIR)
         if not os.access(self.folder, os.W_OK):
-            raise OSError("nothing can be written there")
+            raise OSError("it is not writable")
 
     def _warn(self, what: str, error: OSError) -> None:
         if not self.warned:
             self.warned = True
             _warn(
                 f"{what} ({self.folder}: {error.strerror or error}).  The results are the same.  To do: remove that "
-                "folder, or set XDG_CACHE_HOME to one of yours, with room, in which nobody else may write"
+                "folder, or set XDG_CACHE_HOME to a folder with free space that only you can write to"
             )
 
 
@@ -124,9 +124,9 @@ def _sum(name: str, data: bytes) -> bytes:
 
 
 def _check(found: os.stat_result, kind: Callable[[int], bool]) -> None:
-    """Raise OSError where a file or a folder is none, or others may have written it."""
+    """Raise OSError if a path is not of the given kind, or others may write to it."""
     if not kind(found.st_mode):
-        raise OSError("it is a file of another kind")
+        raise OSError("it is not of the expected kind")
     if hasattr(os, "geteuid") and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
         raise OSError("others may write it")
 

@@ -1,6 +1,6 @@
-"""How loops are compiled where numba is installed, kept for other processes, and left to NumPy where that fails.
+"""Compilation of loops if numba is installed, with a cache for other processes, and NumPy as the fallback.
 
-`kernels/` has the loops, `chain.py` and `team.py` make more of them.
+`kernels/` has the loops; `chain.py` and `team.py` combine them.
 """
 
 import ctypes
@@ -20,33 +20,33 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-__all__ = ["Broken", "Compiled", "at_hand", "bound", "compiled", "compiled_with", "declared"]
+__all__ = ["Broken", "Compiled", "compiled_if_loaded", "bound", "compiled", "compiled_with", "declared"]
 
 
 WORTH = 10_000
-"""Numbers below which NumPy's passes are not worth compiling."""
+"""The fewest numbers for which a compiled loop pays off compared with NumPy."""
 SETTINGS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 class Broken(Exception):
-    """Compiled code has not done its work, as its cause says, and may have done a part of it."""
+    """Compiled code has failed, possibly after a part of its work; the cause says why."""
 
 
 STORE: Any = None
-"""Where machine code is kept for other processes; `fast/compiled.py` has it.  None: nowhere."""
+"""The cache of machine code, set by `fast/compiled.py`; None for no cache."""
 ON = True
-"""Whether anything is compiled in this process."""
+"""Whether this process compiles anything."""
 RUNS = Counter[str]()
 """How often Python has called each kernel, by name."""
 
 
 def compiled(kernel: Callable[..., None], numbers: int) -> Callable[..., None] | None:
-    """Return the kernel compiled, or None where so few numbers are not worth it or numba is not installed."""
+    """Return the kernel compiled; None for too few numbers, or without numba."""
     return _compiled(kernel) if ON and numbers >= WORTH else None
 
 
-def at_hand(kernel: Callable[..., None], numbers: int) -> Callable[..., None] | None:
-    """Return what `compiled` does where numba is loaded: scoring goes through a million rows before that pays."""
+def compiled_if_loaded(kernel: Callable[..., None], numbers: int) -> Callable[..., None] | None:
+    """Return `compiled`, but only if numba is already loaded: scoring a million rows does not repay loading it."""
     return compiled(kernel, numbers) if "numba" in sys.modules else None
 
 
@@ -56,19 +56,22 @@ def _compiled(kernel: Callable[..., None]) -> Callable[..., None] | None:
 
 
 def compiled_with(kernel: Callable[..., None], functions: Mapping[str, Any]) -> Callable[..., None] | None:
-    """Return a kernel that calls these functions, compiled; or None without numba, or without a place for a cache.
+    """Return a kernel compiled with the functions that it calls; None without numba or a usable cache.
 
-    functions: those of ctypes, or compiled kernels, by the names that the kernel calls them by.
-    Compiling takes seconds, which a process without a cache would spend each time.
+    Compiling takes seconds, which every process would spend without a cache.
+
+    Args:
+        kernel: The kernel.
+        functions: The functions, from ctypes or compiled kernels, by the names that the kernel uses.
     """
     return Compiled(kernel, functions) if _numba() and STORE and STORE.usable() else None
 
 
 @functools.cache
 def _numba() -> Any:
-    """Return numba, or None where it is not installed."""
+    """Return numba, or None if it is not installed."""
     try:
-        # in a thread that Ctrl-C does not interrupt: half of an import stays behind for ever
+        # in a thread that Ctrl-C does not interrupt: a half-finished import would stay broken
         pool = importlib.import_module("concurrent.futures").ThreadPoolExecutor
         numba = find_spec("numba") and pool(1).submit(importlib.import_module, "numba").result()
         if numba and numba.config.DISABLE_JIT:
@@ -79,15 +82,17 @@ def _numba() -> Any:
 
 
 class Compiled:
-    """A kernel that is compiled when it is called, or was in another process.  What goes wrong in it is Broken.
+    """A kernel that is compiled when first called, or loaded from the cache.  It raises Broken on failure.
 
-    digest: of all that is compiled together: the code, where it stands, and what its names mean, those of the kernels
-    it calls too.
+    Attributes:
+        name: The name of the kernel.
+        digest: The hash of everything compiled together: the code, its module, and the meaning of the names in it,
+            including the kernels that it calls.
     """
 
     def __init__(self, kernel: Callable[..., None], functions: Mapping[str, Any]) -> None:
         code, meant = kernel.__code__, kernel.__globals__ | dict(functions)
-        names = [kernel.__module__, *((name, _said(meant.get(name))) for name in code.co_names)]
+        names = [kernel.__module__, *((name, _identity(meant.get(name))) for name in code.co_names)]
         self.name, self.digest = kernel.__name__, _sum(code.co_code, code.co_consts, code.co_varnames, names)
         try:
             known = {name: _callable(function) for name, function in functions.items()}
@@ -104,24 +109,24 @@ class Compiled:
             _raise(f"{self.name} failed", error)
 
     def load_overload(self, kinds: Any, target: Any) -> Any:
-        """Return what numba once compiled for arguments of these kinds, or None; numba calls it."""
+        """Return the cached code for arguments of these types, or None; called by numba."""
         target.refresh()
-        data = STORE.read(name := self._kept_as(kinds, target)) if STORE else None
+        data = STORE.read(name := self._file_name(kinds, target)) if STORE else None
         rebuild = importlib.import_module("numba.core.compiler").CompileResult._rebuild
         try:
             return None if data is None else rebuild(target, *pickle.loads(data))
         except Exception:
-            STORE.write(name, b"")  # else the next process would fail too
+            STORE.write(name, b"")  # otherwise the next process would fail too
             raise
 
     def save_overload(self, kinds: Any, result: Any) -> None:
-        """Keep what numba has compiled; numba calls it."""
+        """Cache compiled code; called by numba."""
         if STORE and not result.library.has_dynamic_globals:
             dumps = importlib.import_module("numba.core.serialize").dumps
-            STORE.write(self._kept_as(kinds, result.target_context), dumps(result._reduce()))
+            STORE.write(self._file_name(kinds, result.target_context), dumps(result._reduce()))
 
-    def _kept_as(self, kinds: Any, target: Any) -> str:
-        """Return the name of machine code: of this kernel, for these arguments, on this CPU, by these versions."""
+    def _file_name(self, kinds: Any, target: Any) -> str:
+        """Return the file name of machine code, which depends on kernel, argument types, CPU and versions."""
         names = ("firesteel", "numba", "llvmlite", "numpy")
         versions = [importlib.import_module(name).__version__ for name in names]
         which = [(str(kind), getattr(kind, "fields", None)) for kind in getattr(kinds, "args", kinds)]
@@ -134,7 +139,7 @@ def _sum(*parts: Any) -> str:
 
 
 def _callable(function: Any) -> Any:
-    """Return what compiled code calls: a kernel, or a function of C by its name."""
+    """Return a function for compiled code: a kernel, or a C function by its name."""
     if isinstance(function, Compiled):
         return function.dispatcher
     numba, binding = _numba(), importlib.import_module("llvmlite.binding")
@@ -143,8 +148,8 @@ def _callable(function: Any) -> Any:
     return numba.types.ExternalFunction(function.__name__, kind(function.restype)(*map(kind, function.argtypes)))
 
 
-def _said(value: Any) -> Any:
-    """Return what tells the meaning of a name from others."""
+def _identity(value: Any) -> Any:
+    """Return a value that identifies the meaning of a name."""
     if isinstance(value, Compiled):
         return value.digest
     if hasattr(value, "argtypes"):
@@ -153,10 +158,10 @@ def _said(value: Any) -> Any:
 
 
 def _raise(what: str, error: Exception) -> NoReturn:
-    """Raise Broken, or what a handler of signals has raised, Ctrl-C's among it.
+    """Raise Broken, or the exception of a signal handler, such as Ctrl-C's.
 
-    Python runs handlers wherever it is, and numba may hide what they raise behind an error of its own.  What a caller
-    has caught before is no part of it.
+    Python runs signal handlers anywhere, and numba may wrap their exceptions in an error of its own.  Exceptions that
+    the caller had already caught do not count.
     """
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]
     handlers = [getattr(one, "func", getattr(one, "__func__", one)) for one in handlers]
@@ -177,9 +182,11 @@ C = {"v": None, "i": ctypes.c_int, "l": ctypes.c_int64, "f": ctypes.c_float, "d"
 
 
 def declared(file: str | None, takes: Mapping[str, str]) -> dict[str, Any]:
-    """Return functions in C of the library in a file, or of this process, or nothing if one is not there.
+    """Return C functions of a library, or of this process for None; empty if one is missing.
 
-    takes: by their names, a letter for what each returns, and one for each argument; an address is a whole number.
+    Args:
+        file: The path of the library.
+        takes: For each name, one letter for the return type and one for each argument; addresses are integers.
     """
     try:
         library = ctypes.CDLL(file)
@@ -194,5 +201,5 @@ def declared(file: str | None, takes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def bound(kernel: Callable[..., None], functions: Mapping[str, Any]) -> Callable[..., None]:
-    """Return a copy of a kernel for which these names mean these functions."""
+    """Return a copy of a kernel in which these names refer to these functions."""
     return FunctionType(kernel.__code__, kernel.__globals__ | dict(functions), kernel.__name__)

@@ -1,8 +1,8 @@
-"""The sub-batches of a step as one compiled call, shared among threads that meet there.
+"""Teams: threads that share the sub-batches of a step, as one compiled call.
 
-Between two steps a helper looks out in compiled code for the next one, and sleeps if none comes soon; it never asks
-for Python's lock, which costs as much as half of a small batch.  No wait is without an end.  `kernels/team.py` has
-what is compiled, `train/fused.py` says when there is a team, and `fast/threads.py` has its helpers.
+Between two steps a helper thread waits in compiled code: it spins briefly, then sleeps.  It never asks for Python's
+lock, which costs half as much as a small batch.  No wait is unlimited.  `kernels/team.py` has the compiled code,
+`train/fused.py` decides when there is a team, and `fast/threads.py` provides the threads.
 """
 
 import functools
@@ -22,21 +22,23 @@ __all__ = ["Meeting", "Team", "served"]
 
 
 PRODUCED = 64
-"""How many products are made at a time."""
+"""The most products in one call."""
 
 
 class Meeting:
-    """Where a team and its helpers meet for some steps.
+    """The shared memory of a team and its helpers, for some steps.
 
-    A helper that takes the token of its part does it; a part whose token is still there when the leader has done its
-    own is the leader's.  So nobody waits for a helper who has not begun, and whoever leaves, or never comes, only
-    slows the others down.  None of this memory is used for another meeting: the leader may die anywhere.
+    Each helper has a token for its part of the work.  A helper that takes its token does the part; the leader does
+    every part whose token remains when its own is done.  So the leader never waits for a helper that has not begun,
+    and a helper that is late or gone only makes the others slower.  The memory is not reused for another meeting,
+    because the leader may be interrupted anywhere.
 
-    mail: what is to be done, the first row, how many, those of a sub-batch; how many helpers have begun and not
-    ended, whether the leader is at work, and whether all is over; what `loops.serve` keeps there; for how many
-    nanoseconds a thread looks out before it sleeps; and products.
-    semaphores: for each helper the token of its part, for the leader those of parts that are done, and a time.
-    left: for each helper that has left, its error.
+    Attributes:
+        mail: The work: its kind, the first row, the number of rows, and of those in a sub-batch; then the number of
+            helpers at work, whether the leader is at work, whether the meeting is over; the fields of `loops.serve`;
+            the nanoseconds that a thread spins before it sleeps; and the products.
+        semaphores: For each helper the token of its part, for the leader those of finished parts, and a time.
+        left: The error of each helper that has left, or None.
     """
 
     def __init__(self, team: "Team") -> None:
@@ -51,7 +53,7 @@ class Meeting:
             system()["sem_init"](semaphore, 0, 0)
 
     def attend(self, member: int) -> None:
-        """Do the work of a helper, 1 .. members - 1, until the meeting is over, or nothing has come for a second."""
+        """Do the work of helper `member`, 1 .. members - 1, until the meeting is over, or a second without work."""
         error = None
         try:
             self.serve(member, self.mail, self.semaphores, self.given)
@@ -60,19 +62,19 @@ class Meeting:
         self.left.append(error)
 
     def lead(self, what: int, start: int, rows: int, size: int) -> None:
-        """Do a thing with the helpers who attend; raise what one of them has died of."""
+        """Do some work with the helpers; raise the error of a helper that failed."""
         mail = self.mail
-        mail[0], mail[1], mail[2], mail[3] = what, start, rows, size  # one by one, which is faster than a slice
+        mail[0], mail[1], mail[2], mail[3] = what, start, rows, size  # faster than a slice
         while self.serve(0, self.mail, self.semaphores, self.given):  # a signal's handler may run here
             self.check()
 
     def check(self) -> None:
-        """Raise what a helper has died of, if one has."""
+        """Raise the error of a helper that failed, if any."""
         for error in filter(None, self.left):
             raise error
 
     def close(self) -> None:
-        """Let the helpers go, without waiting for them."""
+        """Release the helpers, without waiting for them."""
         self.mail[OVER] = 1
         for semaphore in self._addresses():
             system()["sem_post"](semaphore)
@@ -84,16 +86,20 @@ class Meeting:
 
 
 class Team:
-    """This thread and its helpers, who take one step after another: learn its sub-batches, add up, and move."""
+    """A team of threads that runs compiled training steps: gradients of sub-batches, their sum, the optimizer's step.
+
+    Args:
+        given: The memory of the team.
+        members: The number of threads, including this one.
+        optimizer: The optimizer.
+        hold: Returns the current meeting, with helpers attending; None if there are no helpers.
+        more: `held`, the owner of the rows' memory; `spin`, as in the mail of `Meeting`.
+    """
 
     def __init__(
         self, given: Given, members: int, optimizer: Optimizer, hold: Callable[["Team"], Meeting] | None, **more: Any
     ) -> None:
-        """given: the memory in which it works.  members: how many threads.  optimizer: takes the steps.
-
-        hold: has helpers attend, unless they do already; None if there are none.
-        more: held, what rows' addresses lie in; spin, as in the mail of `Meeting`.
-        """
+        """Compile the loops and create the team."""
         self.given, self.optimizer, self.spin = given, optimizer, more.get("spin", 100_000)
         self.loop = None if optimizer.loop is None else list(optimizers.LOOPS).index(optimizer.loop)
         found = served(given.theta.dtype.name)
@@ -101,24 +107,24 @@ class Team:
         self.serve, self.members, self.held = found, members, more.get("held")
         alone = Meeting(self)
         self.hold = hold or (lambda team: alone)
-        alone.lead(NOTHING, 0, 0, 1)  # what cannot be compiled fails here, before there are helpers
+        alone.lead(NOTHING, 0, 0, 1)  # compile now, before helpers start
 
     def meeting(self) -> Meeting:
-        """Return a place where helpers may attend."""
+        """Return a new meeting."""
         return Meeting(self)
 
     def learn(self, start: int, rows: int, size: int) -> None:
-        """Learn from the rows from `start` in sub-batches of `size`, and add up their gradients."""
+        """Compute the gradients of the rows from `start` in sub-batches of `size`, and add them up."""
         self.hold(self).lead(LEARN, start, rows, size)
 
     def multiply(self, jobs: Sequence[Sequence[int]]) -> None:
-        """Make some products, at most `PRODUCED`."""
+        """Compute some matrix products, at most `PRODUCED`."""
         meeting = self.hold(self)
         meeting.mail[JOBS : JOBS + JOB * len(jobs)].reshape(-1, JOB)[:] = jobs
         meeting.lead(PRODUCTS, len(jobs), 0, 1)
 
     def step(self, t: int) -> bool:
-        """Take step t along the gradient, if one of `kernels/optimizers.py` does; return whether."""
+        """Take step t along the gradient, if the optimizer's step is compiled; return whether it was."""
         if self.loop is None:
             return False
         numbers = self.given.numbers
@@ -130,7 +136,7 @@ class Team:
 
 @functools.cache
 def served(dtype: str) -> Any:
-    """Return what the members of teams of this dtype run, or None where it cannot be compiled."""
+    """Return the compiled loop of team members for this dtype; None if it cannot be compiled."""
     found, functions = chain.loops(dtype), system()
     if not (found and functions):
         return None
@@ -139,13 +145,13 @@ def served(dtype: str) -> Any:
 
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Any:
-    """Return `loops.serve`, made by `bind`, as are the loops that it calls, to call these functions."""
+    """Return `loops.serve`, which `bind` compiles with these functions."""
     return linked(bind, functions, loops.LOOPS).get("serve")
 
 
 @functools.cache
 def system() -> dict[str, Any]:
-    """Return memcpy, sched_yield, the clocks and semaphores of POSIX, or nothing where they are not all there."""
+    """Return memcpy, sched_yield, and POSIX clocks and semaphores; empty if one is missing."""
     takes = {"memcpy": "vlll", "sched_yield": "i", "clock_gettime": "iil", "sem_init": "ilii"}
     takes |= {"sem_post": "il", "sem_trywait": "il", "sem_timedwait": "ill"}
     made = compiling.declared(None, takes)

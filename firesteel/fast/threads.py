@@ -1,7 +1,7 @@
-"""The threads of this process: how many, and a map over them.
+"""The threads of this process: their number, and a map over them.
 
-Waking and waiting is most of what short work costs, and a step of a network is short; so there is a map of our own,
-whose helpers can also stay with one team for many steps.  `engine.py` opens it, `rounds.py` maps over it.
+Starting and waiting take most of the time of short work, and training steps are short.  So there is a dedicated map,
+whose helper threads can also stay with one team for many steps.  `engine.py` opens it, `rounds.py` maps over it.
 """
 
 import _thread
@@ -28,30 +28,33 @@ __all__ = ["QUIET", "Threads", "memory", "threads", "worker_threads"]
 
 
 def worker_threads() -> int:
-    """Return how many threads this process may use."""
+    """Return the number of threads that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def memory() -> float:
-    """Return how many bytes of memory this machine has, or infinity where the system does not say."""
+    """Return the memory of this machine in bytes; infinity if unknown."""
     known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else float("inf")
 
 
 QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}
-"""NumPy's warnings that a diverging fit would print; the loop raises one error instead."""
+"""Settings that silence NumPy's warnings in a diverging fit; the loop raises one error instead."""
 
 
 PATIENCE = 0.2
-"""Seconds after which whoever waits looks whether there is anyone to wait for."""
+"""Seconds of waiting after which a thread checks that its counterpart still exists."""
 
 
 class Threads:
-    """A map over this thread and some helpers, who take one item after another; the results come in order.
+    """A map over this thread and some helper threads, which take one item at a time; results keep the items' order.
 
-    A map of two short items takes a fifth of what concurrent.futures takes.  An exception may come at any moment,
-    Ctrl-C's too: helpers end with this object, closed or not.
+    A map of two short items takes a fifth of the time of concurrent.futures.  An exception, also Ctrl-C, may occur at
+    any moment; the helpers end with this object, closed or not.
+
+    Args:
+        helpers: The number of helper threads.
     """
 
     def __init__(self, helpers: int) -> None:
@@ -61,32 +64,32 @@ class Threads:
         self.helpers: list[threading.Thread] = []
 
     def hold(self, team: "Team") -> "Meeting":
-        """Return where helpers attend to a team, until another one is held or something mapped."""
+        """Return the meeting of a team, with helpers attending until another team asks or something is mapped."""
         meeting = self.meeting
         if meeting is None or meeting.given is not team.given or meeting.left:
-            self._dismiss()
+            self._release()
             if meeting is not None:
                 meeting.check()
             self.meeting = meeting = team.meeting()
-            self._ask([functools.partial(meeting.attend, member) for member in range(1, team.members)])
+            self._submit([functools.partial(meeting.attend, member) for member in range(1, team.members)])
         return meeting
 
-    def _ask(self, jobs: Sequence[Callable[[], None]]) -> None:
+    def _submit(self, jobs: Sequence[Callable[[], None]]) -> None:
         for job in jobs:
             self.jobs.put(job)
-        if jobs and not self.helpers:  # whoever needs no help starts nobody
+        if jobs and not self.helpers:  # threads start when first needed
             given = self.jobs, weakref.ref(self)
             self.helpers = [threading.Thread(target=_help, args=given, daemon=True) for _ in range(self.count)]
-            with contextlib.suppress(RuntimeError):  # where there can be no more threads, this one does all
+            with contextlib.suppress(RuntimeError):  # without further threads this one does all the work
                 _thread.start_new_thread(_start, (self.helpers, self.started))
 
-    def _dismiss(self) -> None:
+    def _release(self) -> None:
         if self.meeting is not None:
             self.meeting.close()
             self.meeting = None
 
     def __call__(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        self._dismiss()
+        self._release()
         items = list(items)
         left, results = iter(range(len(items))), [None] * len(items)
         ended: SimpleQueue[BaseException | None] = SimpleQueue()
@@ -98,12 +101,12 @@ class Threads:
                     results[number] = function(items[number])
                 except caught as e:
                     error = e
-                    for _ in left:  # nobody need begin another
+                    for _ in left:  # skip the remaining items
                         ended.put(None)
                 ended.put(error)
 
-        self._ask([work] * min(self.count, len(items) - 1))
-        work(Exception)  # who is interrupted waits for nobody
+        self._submit([work] * min(self.count, len(items) - 1))
+        work(Exception)  # an interrupt does not wait for the helpers
         errors = [self._next(ended) for _ in items]
         for error in filter(None, errors):
             raise error
@@ -115,17 +118,17 @@ class Threads:
                 return ended.get(timeout=PATIENCE)
             except Empty:
                 if self.process != os.getpid():
-                    raise RuntimeError("a process was forked in the midst of a map") from None
+                    raise RuntimeError("the process was forked during a map") from None
 
     def close(self) -> None:
-        """Let the helpers go, and wait until they have gone."""
+        """End the helper threads and wait for them."""
         try:
             self._end()
-        finally:  # once more, where Ctrl-C has come
+        finally:  # again, if Ctrl-C interrupted it
             self._end()
 
     def _end(self) -> None:
-        self._dismiss()
+        self._release()
         self.jobs.put(None)
         with contextlib.suppress(Empty):
             if self.helpers:
@@ -133,21 +136,21 @@ class Threads:
                 self.started.put(None)
         for helper in filter(threading.Thread.is_alive, self.helpers):
             helper.join(PATIENCE)
-            while helper.is_alive():  # at work for somebody who has been interrupted
+            while helper.is_alive():  # still working for an interrupted call
                 at = ctypes.c_ulong(helper.ident or 0)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(at, ctypes.py_object(SystemExit))
                 helper.join(PATIENCE)
 
 
 def _start(helpers: Iterable[threading.Thread], started: SimpleQueue[None]) -> None:
-    """Start helpers, in a thread that no handler of signals interrupts: `Thread.start` is not made for that."""
+    """Start the helpers in a thread that signal handlers do not interrupt, as `Thread.start` is not safe there."""
     with contextlib.suppress(RuntimeError):
         list(map(threading.Thread.start, helpers))
     started.put(None)
 
 
 def _help(jobs: SimpleQueue[Callable[[], None] | None], owner: Callable[[], Threads | None]) -> None:
-    """Do one job after another, until there is None, or nobody who could give one."""
+    """Run one job after another, until a job is None or the owner is gone."""
     np.seterr(**QUIET)
     with contextlib.suppress(SystemExit):
         while owner() is not None:
@@ -160,25 +163,25 @@ def _help(jobs: SimpleQueue[Callable[[], None] | None], owner: Callable[[], Thre
                 break
             BLAS.check()
             job()
-            del job  # it may know the owner
+            del job  # it may refer to the owner
 
 
 def threads() -> contextlib.closing[Threads]:
-    """Return a map over as many threads as the process may use, as a context at whose end they end."""
+    """Return a map over as many threads as the process may use, as a context manager."""
     return contextlib.closing(Threads(worker_threads() - 1))
 
 
 LATE = {"firesteel", "llvmlite", "numba", "numpy", "scipy"}
-"""Packages of which something is imported in a first fit."""
+"""Packages of which a first fit imports something."""
 
 
 class _Firsts:
-    """What happens once in a process, imports and compiling: a child that is forked meanwhile would wait for ever."""
+    """Imports and compilation, which happen once per process: a child forked during them would deadlock."""
 
     compiler: Any = None
 
     def wait(self) -> None:
-        """Wait until no other thread is importing or compiling, and let none begin to compile."""
+        """Wait until no other thread is importing or compiling, and prevent compilation."""
         self.compiler = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
         if self.compiler is not None:
             self.compiler.acquire()

@@ -1,1 +1,1 @@
-"""Networks that are described by calling layers: how they are built, what their inputs and outputs are called."""
+"""Networks built by calling layers: their construction, the names of inputs and outputs, and their description."""

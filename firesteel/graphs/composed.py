@@ -23,7 +23,7 @@ from firesteel.errors import ConfigError
 from firesteel.graphs.building import Ports, network_of, values_of
 from firesteel.graphs.describing import Described, described, untrained, untrained_slices
 from firesteel.graphs.drawing import drawing
-from firesteel.graphs.freezing import Trains, trained
+from firesteel.graphs.freezing import Trains, trained_slices
 from firesteel.graphs.names import kind_name, names_of
 from firesteel.graphs.sharing import LayerPlace, SharedWeights
 
@@ -125,7 +125,7 @@ class Composed:
 
     @property
     def _specs(self) -> Sequence[Any]:
-        """The layers, as far as they are known."""
+        """The known layers."""
         return () if self._network is None else self._network.layers
 
     @property
@@ -217,7 +217,7 @@ class Composed:
         if name not in named:
             what = f"name={name!r}" if index is None else f"index={index!r}"
             names = ", ".join(known or map(str, named))
-            raise ConfigError(f"get_layer({what}): the layers are {names}", code="config-layer")
+            raise ConfigError(f"get_layer({what}): unknown; the layers are {names}", code="config-layer")
         return named[name]
 
     def __repr__(self) -> str:
@@ -248,7 +248,7 @@ class Composed:
 
     def _untrained(self) -> int:
         """Return the number of parameters that are not trained."""
-        return untrained(self.network, self._still())
+        return untrained(self.network, self._frozen())
 
     def _kept(self) -> dict[str, Any]:
         """Return the entries of a model file that describe the model besides its network."""
@@ -443,14 +443,14 @@ class Composed:
         theta = self.network.init(seed)
         self._choose(theta if self._shared is None else self._shared.read(theta, chosen=True))
 
-    def _still(self) -> set[int]:
+    def _frozen(self) -> set[int]:
         """Return the owners of nodes whose weights are not trained."""
         return {owner for owner, layer in self.owned.items() if not layer.trainable}
 
     def _trains(self) -> Trains:
         """Return the trained slices of theta, None for all of it; raise ConfigError if nothing is trained."""
         layers = map(LAYER, self.network.nodes) if self._owned is None else self._owned.values()
-        return None if all(map(TRAINABLE, layers)) else trained(self.network, self._still())
+        return None if all(map(TRAINABLE, layers)) else trained_slices(self.network, self._frozen())
 
     def count_params(self) -> int:
         """Return the number of parameters."""
@@ -475,7 +475,7 @@ class Composed:
         return self._weights(trains=False)
 
     def _weights(self, trains: bool) -> list[npt.NDArray[Any]]:
-        still = untrained_slices(self.network, self._still())
+        still = untrained_slices(self.network, self._frozen())
         slices = self.network.layout.slices
         return [self.theta[at].reshape(shape).copy() for _, _, shape, at in slices if (at not in still) == trains]
 

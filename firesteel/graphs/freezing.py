@@ -43,7 +43,7 @@ Trains = tuple[slice, ...] | None
 """The slices of theta that are trained; None for all of it."""
 
 
-def trained(network: Network, still: Collection[int]) -> Trains:
+def trained_slices(network: Network, still: Collection[int]) -> Trains:
     """Return the slices of theta that are trained, given the owners of frozen nodes.
 
     Raises:
@@ -58,12 +58,12 @@ def trained(network: Network, still: Collection[int]) -> Trains:
     return tuple(slices)
 
 
-def taken(theta: Array, where: Trains) -> Array:
+def trained_part(theta: Array, where: Trains) -> Array:
     """Return the trained part of theta, (P,)."""
     return theta if where is None else np.concatenate([theta[at] for at in where])
 
 
-def put_back(theta: Array, where: Trains, moved: Array) -> Array:
+def with_trained_part(theta: Array, where: Trains, moved: Array) -> Array:
     """Return theta, (P,), with its trained part replaced by `moved`."""
     if where is None:
         return moved
@@ -73,7 +73,7 @@ def put_back(theta: Array, where: Trains, moved: Array) -> Array:
     return found
 
 
-def held(network: Network, theta: Array, still: Collection[int]) -> Network:
+def freeze(network: Network, theta: Array, still: Collection[int]) -> Network:
     """Return the network whose parameters are the trained ones, with the frozen ones as constants."""
     views, nodes = network.layout.views(theta.copy()), list(network.nodes)
     for number, node in enumerate(nodes):

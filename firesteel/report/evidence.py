@@ -34,7 +34,7 @@ from firesteel.report.reading import (
     short,
     task_of,
 )
-from firesteel.search.linear import STEPS, metric_of, rivals, scores, too_wide, whole
+from firesteel.search.linear import STEPS, engine_of, metric_of, scores, too_wide_note, train_baselines
 from firesteel.tables.importance import MOST_ROWS, Importances, ScoredRows, affordable, measured, places_of
 from firesteel.train.centring import FAR
 from firesteel.train.engine import Engine
@@ -69,7 +69,7 @@ class SampledRows:
 
     def all(self, network: Network) -> Engine:
         """Return an engine with all rows, or with the sample if there is no other."""
-        return self.engine or whole(network, self.x, self.y, positive(self.weight))
+        return self.engine or engine_of(network, self.x, self.y, positive(self.weight))
 
     @property
     def scored(self) -> int:
@@ -254,7 +254,7 @@ def _shuffled(model: Model, rows: SampledRows, most: int) -> ScoredRows:
     """Return the rows for the permutation importances."""
     engine = rows.all(model.network)
     if engine.sparse:  # only the sample is dense
-        engine = whole(model.network, rows.x[:most], rows.y[:most], positive(rows.weight[:most]))
+        engine = engine_of(model.network, rows.x[:most], rows.y[:most], positive(rows.weight[:most]))
     return ScoredRows.of(model._objective(), engine, model.theta, most)
 
 
@@ -375,7 +375,7 @@ def _compared(
     """Return the scores of the network, a linear model and a constant prediction over the same rows."""
     own = replace(model._objective(), metrics=(("score", metric_of(reading.task, reading.loss, reading.outputs)),))
     weight = positive(training.weight)
-    others = rivals(reading.task, model.network, training.x, training.y, weight, training.of, STEPS)
+    others = train_baselines(reading.task, model.network, training.x, training.y, weight, training.of, STEPS)
     pairs = [(own, model.theta)]
     if others is not None:
         pairs += [(others.objective, weights) for weights in (others.constant, others.linear) if weights is not None]
@@ -386,7 +386,7 @@ def _compared(
     constant = (
         found[0] if found else reading.score(truth, np.broadcast_to(answer, truth.shape), positive(rows.weight))
     )
-    note = too_wide(training.x.shape[1]) if others is None else others.note
+    note = too_wide_note(training.x.shape[1]) if others is None else others.note
     return {
         "rows": rows.scored,
         "of": rows.of,

@@ -68,7 +68,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Rivals:
+class Baselines:
     """The baselines of a network.
 
     Args:
@@ -110,7 +110,9 @@ def _cost(inputs: int, outputs: int) -> int:
     return inputs * outputs + 10 * (inputs + outputs)
 
 
-def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, most: int = STEPS) -> Rivals | None:
+def train_baselines(
+    task: str, network: Network, x: Array, y: Array, w: Array, of: int, most: int = STEPS
+) -> Baselines | None:
     """Train a linear model for a task.
 
     Args:
@@ -136,7 +138,7 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
     elif task == "classification":
         sparse = "sparse_" if columns == 1 else ""
         activation, loss = "softmax", losses.get(f"{sparse}categorical_crossentropy")
-    engine = whole(network, x[:rows], y[:rows], w[:rows])
+    engine = engine_of(network, x[:rows], y[:rows], w[:rows])
     features, targets = measure(engine, inputs, columns, network.dtype)
     first, given = network.layers[0] if network.layers else None, "on standardised inputs"
     front: Layer = features.normalization()
@@ -160,27 +162,27 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
             shares = np.arange(outputs) == counts.argmax()
         constant[[where for *_, where in linear.layout.slices][-1]] = shares
     if x.shape == y.shape and np.array_equal(x, y):
-        return Rivals(objective, None, constant, "left out, because the targets are the inputs")
+        return Baselines(objective, None, constant, "left out, because the targets are the inputs")
     steps = int(min(most, max(FEWEST_STEPS, WORK / (rows * _cost(inputs, outputs)))))
     start, recipe = TrainState.start(linear.init(0), LBFGS()), Recipe(steps, strategy=Gradient())
     try:
         state, _ = train(engine, Objective(linear, loss), LBFGS(), Progress(start), recipe)
     except DivergenceError:
-        return Rivals(objective, None, constant, "left out, because its training diverged")
+        return Baselines(objective, None, constant, "left out, because its training diverged")
     kind = "linear" if task == "regression" else "logistic"
     note = f"{kind} regression {given}, {steps} steps of L-BFGS over {rows:,} rows"
-    return Rivals(objective, state.theta, constant, note)
+    return Baselines(objective, state.theta, constant, note)
 
 
-def whole(network: Network, x: Array, y: Array, w: Array) -> Engine:
+def engine_of(network: Network, x: Array, y: Array, w: Array) -> Engine:
     """Return an engine of rows in memory, counted from the network's centre if it has one."""
     dtype = np.dtype(network.dtype)
     near, y = less(x, network.centre.features, dtype), less(y, network.centre.targets, dtype)
     return LocalEngine([Block(0, near.astype(dtype), None, y.astype(dtype), w.astype(dtype), 0)], 1, network.centre)
 
 
-def too_wide(inputs: int) -> str:
-    """Return the note for `rivals` returning None."""
+def too_wide_note(inputs: int) -> str:
+    """Return the note for `train_baselines` returning None."""
     return f"left out, because rows of {inputs:,} numbers are too wide"
 
 
@@ -218,12 +220,12 @@ def compare(task: str, model: Model, training: Engine, scored: Engine, name: str
     try:
         found = None
         if affordable(network.inputs, network.outputs, sampled(training, objective), of):
-            found = rivals(task, network, *sample(training, objective, model.theta, title), of)
+            found = train_baselines(task, network, *sample(training, objective, model.theta, title), of)
         pairs = [(own, model.theta)]
         if found is not None and found.linear is not None:
             pairs.append((found.objective, found.linear))
         score, *linear = scores(scored, pairs, title)
     except Exception as error:
         return Comparison(metric, rows, None, None, f"left out: {error}")
-    note = too_wide(network.inputs) if found is None else found.note
+    note = too_wide_note(network.inputs) if found is None else found.note
     return Comparison(metric, rows, score, linear[0] if linear else None, note)

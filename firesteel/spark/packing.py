@@ -222,7 +222,7 @@ def profile_rows(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.Re
         if mixed or not batch.num_rows:
             continue
         here = read(batch, replace(reading, skip=False))
-        found = checks.merge(found, checks.look(here.x, here.y, here.w, dtype, where))
+        found = checks.merge(found, checks.find_faults(here.x, here.y, here.w, dtype, where))
         found = checks.merge(found, look_at_outputs(here.y, reading.rules, where))
         narrow = narrow and batch is not given and checks.in_float32(here.x)
         total["stored"] += here.x.values.size if isinstance(here.x, CSR) else here.x.size
@@ -296,7 +296,7 @@ def _without_nulls(batch: pa.RecordBatch, reading: ReadOptions) -> tuple[pa.Reco
     good = np.ones(batch.num_rows, bool)
     x = batch.column("x")
     if pa.types.is_struct(x.type) and (x.field("type").to_numpy(zero_copy_only=False) == 0).any():
-        wrong, bad = checks.misplaced(arrow.vectors(x), functools.partial(_where, batch, names))
+        wrong, bad = checks.index_faults(arrow.vectors(x), functools.partial(_where, batch, names))
         found = checks.merge(found, wrong)
         good &= ~bad
     for code, column in (("null-item", "x"), ("null-label", "y")):

@@ -34,7 +34,7 @@ from firesteel.spark.parcel import Parcel, classes_of, pickled, revived
 from firesteel.spark.raw import RawColumns
 from firesteel.tables.schema import ColumnValues
 from firesteel.train.blocks import Block
-from firesteel.train.checks import finite_rows, misplaced, refuse
+from firesteel.train.checks import finite_rows, index_faults, refuse
 from firesteel.train.engine import work_on
 from firesteel.train.partial import Changed, Partial, Task, tree_sum
 from firesteel.train.rounds import predict
@@ -234,7 +234,7 @@ class Outputs:
         check_widths(column, self.network.inputs, self.name)
         x: Features = features(column) if len(column) else np.zeros((0, self.network.inputs))
         if isinstance(x, CSR):
-            refuse(misplaced(x, lambda row: f"row {row} of a batch")[0], len(x), {"features": self.name})
+            refuse(index_faults(x, lambda row: f"row {row} of a batch")[0], len(x), {"features": self.name})
             x = x.cast(np.dtype(reads(self.network)))
         elif x.dtype.kind == "f":
             with np.errstate(over="ignore"):

@@ -83,7 +83,7 @@ class Arrays:
     def survey(self) -> Survey:
         if self.surveyed is not None:
             return self.surveyed
-        found = checks.look(self.x, self.y, self.w, self.dtype, "row {}".format)
+        found = checks.find_faults(self.x, self.y, self.w, self.dtype, "row {}".format)
         refuse(found, len(self.x), self.names)
         found |= look_at_outputs(self.y, self.rules, "row {}".format) if self.rules else {}
         w, (n, width), (rows, out) = self.w.astype(self.dtype), self.x.shape, self.parts

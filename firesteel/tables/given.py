@@ -16,7 +16,7 @@ from firesteel.core.csr import CSR, Features
 from firesteel.core.spec import whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
-from firesteel.train.checks import misplaced, refuse
+from firesteel.train.checks import index_faults, refuse
 from firesteel.train.source import Source
 
 NAMES = {"features": "x", "label": "y", "weight": "sample_weight"}
@@ -130,7 +130,7 @@ def _sparse(x: Any, name: str) -> CSR:
         raise _refused(f"{name} has {x.shape[1]:,} columns: give at least one, and less than 2^31")
     values = x.data.astype(np.float64) if x.dtype.kind == "b" or x.dtype == np.float16 else x.data
     rows = CSR(x.indptr.astype(np.int64), x.indices, values, x.shape[1])
-    refuse(misplaced(rows, lambda row: f"row {row}")[0], len(rows), {"features": name})
+    refuse(index_faults(rows, lambda row: f"row {row}")[0], len(rows), {"features": name})
     return replace(rows, indices=x.indices.astype(np.int32, copy=False))
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from firesteel.core.csr import CSR, Features
 from firesteel.core.faster import faster
 from firesteel.core.types import Array, cached_property
-from firesteel.fast.compiled import surely
+from firesteel.fast.compiled import with_fallback
 from firesteel.train.encoding import all_coded, canonical, encode
 
 __all__ = ["Block", "Keys", "block_ids", "count_nonzeros", "dealt", "heavy_limit", "id_keys", "is_sparse"]
@@ -87,7 +87,7 @@ class Block:
         self, rows: npt.NDArray[np.intp] | slice, out: Array, codes: npt.NDArray[np.uint8] | None = None
     ) -> None:
         """Write the features of the chosen rows to `out`, (len(rows), I), using `codes` as scratch memory."""
-        if self.table is not None and self.divisor is not None and surely(lambda: self._gathered(rows, out)):
+        if self.table is not None and self.divisor is not None and with_fallback(lambda: self._gathered(rows, out)):
             return
         if isinstance(self.x, CSR):
             self.x[rows].fill(out)
@@ -248,7 +248,7 @@ def id_keys(hashes: npt.NDArray[np.int64]) -> Keys:
     return _mixed(hashes.view(np.uint64))
 
 
-# Which block
+# Assignment to blocks
 
 
 def n_blocks(rows: int, width: int) -> int:

@@ -69,12 +69,12 @@ class Callback:
     run_name: str | None = None
     observes: bool = False
 
-    def __new__(cls, *args: Any, **given: Any) -> Self:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         signature = inspect.signature(cls.__init__)
         if all(one.kind is not one.VAR_KEYWORD for one in signature.parameters.values()):
-            check_arguments(cls.__name__, given, list(signature.parameters)[1:])
+            check_arguments(cls.__name__, kwargs, list(signature.parameters)[1:])
         made = super().__new__(cls)
-        made.given = dict(zip(list(signature.parameters)[1:], args, strict=False)) | given
+        made.given = dict(zip(list(signature.parameters)[1:], args, strict=False)) | kwargs
         return made
 
     def set_model(self, model: Any) -> None:

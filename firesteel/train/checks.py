@@ -1,6 +1,6 @@
 """Data validation: what rows must satisfy, checked before the first update, alike for arrays and DataFrames.
 
-`look` counts the faults of some rows and keeps the first example of each kind; `count_classes` counts the classes.
+`find_faults` counts the faults of some rows and keeps the first example of each kind; `count_classes` counts classes.
 Both add up over batches, and neither knows what the rows are for.  `refuse` turns the faults that matter for a loss
 into one error that says what, where, how many, and what to do.
 """
@@ -27,15 +27,15 @@ __all__ = [
     "Finding",
     "Findings",
     "Rule",
-    "beyond",
+    "check_classes",
     "called",
     "count_classes",
     "finite_rows",
     "in_float32",
-    "look",
+    "find_faults",
     "merge",
     "merge_classes",
-    "misplaced",
+    "index_faults",
     "refuse",
 ]
 
@@ -118,7 +118,7 @@ MOST_INEXACT = 100
 """The most columns that are reported."""
 
 
-def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[[int], str]) -> Findings:
+def find_faults(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[[int], str]) -> Findings:
     """Return the faults of these rows.
 
     Args:
@@ -223,7 +223,7 @@ def finite_rows(x: Features, dtype: np.dtype[Any] | str) -> npt.NDArray[np.bool_
     return fine
 
 
-def misplaced(x: CSR, where: Callable[[int], str]) -> tuple[Findings, npt.NDArray[np.bool_]]:
+def index_faults(x: CSR, where: Callable[[int], str]) -> tuple[Findings, npt.NDArray[np.bool_]]:
     """Return the faults of the indices of sparse rows, and which rows have one, (n,); the others can be read.
 
     Args:
@@ -232,7 +232,7 @@ def misplaced(x: CSR, where: Callable[[int], str]) -> tuple[Findings, npt.NDArra
 
     Example:
         >>> x = CSR(np.array([0, 2]), np.array([5, 3], np.int32), np.ones(2), 8)
-        >>> misplaced(x, str)
+        >>> index_faults(x, str)
         ({'index-order': Finding(rows=1, where='0', value='3 after 5', column=None)}, array([ True]))
     """
     found, bad = {}, np.zeros(len(x), bool)
@@ -361,7 +361,7 @@ def merge_classes(a: Classes, b: Classes) -> Classes:
     return both
 
 
-def beyond(classes: Classes, outputs: int, rows: int, name: str) -> None:
+def check_classes(classes: Classes, outputs: int, rows: int, name: str) -> None:
     """Raise DataError if there are classes for which a network has no output."""
     outside = {number: one for number, one in classes.items() if number >= outputs}
     if outside:

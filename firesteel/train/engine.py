@@ -21,7 +21,7 @@ from firesteel.core.spec import whole
 from firesteel.core.types import Array, Run
 from firesteel.errors import ConfigError
 from firesteel.fast.blas import BLAS, blas_name, steady
-from firesteel.fast.compiled import surely
+from firesteel.fast.compiled import with_fallback
 from firesteel.fast.threads import QUIET, threads, worker_threads
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task, Watch
@@ -119,7 +119,7 @@ def machine() -> str:
         >>> machine().split()[1]
         'numpy'
     """
-    said = BLAS.said() if BLAS.users else ""
+    said = BLAS.report() if BLAS.users else ""
     return " ".join(filter(None, [platform.machine(), "numpy", np.__version__, blas_name(), said]))
 
 
@@ -150,7 +150,7 @@ def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partia
         return work(task if watch is None else replace(task, watch=watch.anew()), blocks, run)
 
     with np.errstate(**QUIET):
-        partial = steady(functools.partial(surely, done))
+        partial = steady(functools.partial(with_fallback, done))
     seconds = time.perf_counter() - start
     return replace(partial, seconds=seconds, slowest=seconds, machines=frozenset([machine()]))
 

@@ -210,7 +210,7 @@ class Paced(Job):
         return super().advance(self.bold.paced(state, float(total.sums[0] / total.sums[1]), rate), total)
 
 
-class TakeBack(Job):
+class Undo(Job):
     """A bold driver undoes an epoch that has increased the loss."""
 
     def epoch(
@@ -243,12 +243,12 @@ class TakeBack(Job):
 def job_of(watcher: Watcher, optimizer: Optimizer) -> type[Job]:
     """Return the kind of job that the optimizer or bold driver requires."""
     if watcher.bold is not None:
-        return Paced if watcher.bold.form == "seed" else TakeBack
+        return Paced if watcher.bold.form == "seed" else Undo
     return LineSearch if isinstance(optimizer, LBFGS) else Job
 
 
 def score(engine: Engine, objective: Objective, theta: Array) -> dict[str, Any]:
-    """Return the loss and metrics of theta over the engine's rows, by name."""
+    """Return the loss and metrics of theta over all rows of an engine, by name."""
     return scores(engine, objective, [theta])[0]
 
 

@@ -143,7 +143,7 @@ def added(cells: Cells) -> Cells:
     return total
 
 
-# The driver's half
+# On the driver
 
 
 def measure(

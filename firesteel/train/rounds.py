@@ -31,7 +31,7 @@ __all__ += ["passes", "predict", "round_blocks", "rows_of", "sizes", "sub_batche
 Work = Callable[[Task, Sequence[Block], Run], Partial]
 
 
-# Which blocks
+# Choice of blocks
 
 
 def round_blocks(task: Task, ids: Sequence[int]) -> list[int]:
@@ -49,7 +49,7 @@ def round_blocks(task: Task, ids: Sequence[int]) -> list[int]:
     return ids[len(ids) * task.round // task.rounds : len(ids) * (task.round + 1) // task.rounds]
 
 
-# The strategies
+# Work of the strategies
 
 
 def step_for(task: Task, blocks: Sequence[Block], size: int, theta: Array, slots: Array, run: Run) -> Step:

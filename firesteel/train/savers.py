@@ -110,7 +110,7 @@ class ModelCheckpoint(Monitor):
             return self.filepath.format(epoch=epoch + 1, **known)
         except (LookupError, ValueError, TypeError, AttributeError) as error:
             raise ConfigError(
-                f"filepath={self.filepath!r} contains {error}; the names are epoch and {list(known)}",
+                f"filepath={self.filepath!r}: unknown name or format, {error}; known are epoch and {list(known)}",
                 code="config-value",
             ) from None
 

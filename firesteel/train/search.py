@@ -70,11 +70,15 @@ def search(
 
 @dataclass(frozen=True)
 class Bold:
-    """The bold driver: a rate that grows while the cost falls, and shrinks where it does not.
+    """The bold driver: a learning rate that grows while the loss falls, and shrinks when it rises.
 
-    form "seed": before each step under `gradient`, the cost of its rows is compared with that of the step before.
-    form "safe": after each epoch the cost of fixed rows is compared with the last one accepted; an epoch that made it
-    worse by more than `tolerance` of itself, or broke it, is taken back.
+    Args:
+        form: `"seed"` compares, before each step of `gradient`, the loss of its rows with that of the step before.
+            `"safe"` compares, after each epoch, the loss of fixed rows with the last accepted one; an epoch that made
+            it worse by more than `tolerance`, or not finite, is undone.
+        up: The factor after an improvement.
+        down: The factor after a rise.
+        tolerance: The relative increase of the loss that is still accepted.
 
     Source: Vogl et al. 1988; Battiti 1989.
     """
@@ -85,13 +89,26 @@ class Bold:
     tolerance: float = 0.0
 
     def paced(self, state: TrainState, cost: float, rate: float) -> TrainState:
-        """Return the state with the rate of the step that is now taken.  cost: of its rows.  rate: the last one."""
+        """Return the state with the learning rate of the next step.
+
+        Args:
+            state: The state before the step.
+            cost: The loss of the step's rows.
+            rate: The learning rate of the last step.
+        """
         if state.cost is not None:
             rate *= self.up if cost < state.cost else self.down
         return replace(state, learning_rate=rate, cost=cost)
 
     def judged(self, before: TrainState, after: TrainState, cost: float, rate: float) -> TrainState:
-        """Return the state to go on from.  before.cost: the last one accepted.  cost: after the epoch."""
+        """Return the state to continue from after an epoch.
+
+        Args:
+            before: The state before the epoch, with the last accepted loss as its cost.
+            after: The state after the epoch.
+            cost: The loss after the epoch.
+            rate: The learning rate of the epoch.
+        """
         assert before.cost is not None
         if cost <= before.cost + self.tolerance * abs(before.cost) and np.isfinite(after.theta).all():
             return replace(after, cost=cost, learning_rate=rate * self.up)

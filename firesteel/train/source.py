@@ -128,7 +128,7 @@ def check_kind(survey: Survey, rule: Rule, name: str) -> None:
             code="data-label-range",
         )
     if rule.targets == "class" and rule.classes is not None:
-        checks.beyond(survey.classes, rule.classes, rows, name)
+        checks.check_classes(survey.classes, rule.classes, rows, name)
 
 
 def check_weights(total: float, name: str, rows: str = "to train on") -> None:

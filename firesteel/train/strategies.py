@@ -15,7 +15,7 @@ from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import Spec, flag, later, number, resolver
 from firesteel.core.update import constrain, update
 from firesteel.errors import ConfigError
-from firesteel.fast.compiled import surely
+from firesteel.fast.compiled import with_fallback
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import Work, average, gradient, round_blocks
@@ -254,7 +254,7 @@ class Gradient(Strategy):
             update(network, optimizer, theta, mean, slots, state.step + 1)
             return replace(state, theta=theta, slots=slots, step=state.step + 1)
 
-        return surely(stepped)
+        return with_fallback(stepped)
 
 
 STRATEGIES: dict[str, Spec] = {"average": Average(), "gradient": Gradient()}

@@ -9,7 +9,7 @@ from firesteel.core.layers.wrapper import Held
 from firesteel.core.optimizers import OPTIMIZERS
 from firesteel.errors import ConfigError, StoreError
 from firesteel.fast import compiling
-from firesteel.graphs.freezing import taken
+from firesteel.graphs.freezing import trained_part
 from firesteel.layers import BatchNormalization, Dense, Dropout, Embedding, Input, PReLU, Rescaling
 from firesteel.models import Model, Sequential, load_model
 from firesteel.optimizers import LBFGS, SGD, Adam, AdamW
@@ -388,7 +388,7 @@ def test_a_search_moves_what_trains():
     before = model.evaluate(X, CLASS, verbose=0)[0]
     model.fit(X, CLASS, epochs=5, verbose=0)
     assert model.evaluate(X, CLASS, verbose=0)[0] < before
-    assert taken(model.theta, model._trains()).shape == model.state.theta.shape
+    assert trained_part(model.theta, model._trains()).shape == model.state.theta.shape
 
 
 def test_a_regression_far_from_zero_trains_behind_what_does_not():

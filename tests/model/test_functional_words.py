@@ -153,7 +153,7 @@ def test_a_summary_before_the_inputs_are_known_has_question_marks():
 
 def test_functions_are_refused_with_what_to_write():
     for wrong in ({"loss": lambda y, p: 0.0}, {"loss": "mse", "metrics": [lambda y, p: 0.0]}):
-        with pytest.raises(ConfigError, match="extending"):
+        with pytest.raises(ConfigError, match="own-layer"):
             Sequential([Dense(2)]).compile(**wrong)
 
 

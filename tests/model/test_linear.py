@@ -4,7 +4,7 @@ import numpy as np
 
 from firesteel.layers import Dense, Table
 from firesteel.models import Sequential
-from firesteel.search.linear import rivals, scores, whole
+from firesteel.search.linear import engine_of, scores, train_baselines
 
 
 def test_a_linear_model_of_a_table_does_not_take_its_categories_for_numbers():
@@ -12,6 +12,6 @@ def test_a_linear_model_of_a_table_does_not_take_its_categories_for_numbers():
     x, y, w = np.column_stack([np.zeros(800), codes]), (codes % 2.0)[:, None], np.ones(800)
     model = Sequential([Table(edges=[[-1.0, 1.0]], levels=[40]), Dense(2, "softmax")])
     model.build((None, 2))
-    found = rivals("classification", model.network, x, y, w, 800)
-    assert scores(whole(model.network, x, y, w), [(found.objective, found.linear)]) == [1.0]
+    found = train_baselines("classification", model.network, x, y, w, 800)
+    assert scores(engine_of(model.network, x, y, w), [(found.objective, found.linear)]) == [1.0]
     assert "with embeddings" in found.note

@@ -110,7 +110,7 @@ def test_nothing_that_goes_wrong_with_it_ends_a_fit(frame, expected, monkeypatch
 
         monkeypatch.setattr(SparkEngine, "map", map)
     else:
-        monkeypatch.setattr(linear, "rivals", fails)
+        monkeypatch.setattr(linear, "train_baselines", fails)
     model = classifier().fit(frame)
     assert model.network.fingerprint() == expected and model.summary.linearScore is None
     said = {"job": "of an executor"}.get(wrong if isinstance(wrong, str) else "", str(wrong))

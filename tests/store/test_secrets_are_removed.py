@@ -197,7 +197,7 @@ def test_r46_findings_of_doctor_hold_no_secret(capsys):
     assert not secret(said) and "look at" in said
 
 
-def test_r46_mlflow_is_told_no_secret():
+def test_r46_mlflow_gets_no_secret():
     logged = {}
 
     class Client:

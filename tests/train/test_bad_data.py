@@ -11,7 +11,7 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.tables.arrays import Arrays
-from firesteel.train.checks import KINDS, look, merge, refuse
+from firesteel.train.checks import KINDS, find_faults, merge, refuse
 
 ROWS = 100
 X = np.random.default_rng(0).normal(size=(ROWS, 3))
@@ -121,7 +121,7 @@ def test_a_large_finite_value_is_welcome_where_the_dtype_holds_it():
     assert "1e+300 at row 5; 1 of 100 rows" in message and "float32" in message
 
 
-def test_several_kinds_of_fault_are_told_together():
+def test_several_kinds_of_fault_are_reported_together():
     message = str(refusal(trained(), put(put(X, [(3, 1)], NAN), [(4, 1)], INF), put(Y.astype(float), [7], NAN)))
     assert message.startswith("x, position 1, holds NaN: nan at row 3; 1 of 100 rows")
     assert "Also found: an infinite value, no value (null or NaN)." in message
@@ -177,7 +177,7 @@ def test_several_targets_must_be_as_many_as_the_outputs():
         model.fit(X, np.zeros((ROWS, 2)))
 
 
-def test_validation_data_pass_the_same_gate():
+def test_validation_data_are_validated_too():
     model = trained()
     for data in ((put(X, [(1, 1)], NAN), Y), (X, put(Y, [1], 5)), (X, Y, -np.ones(ROWS)), (X[:, :2], Y)):
         before = model.fingerprint()
@@ -186,7 +186,7 @@ def test_validation_data_pass_the_same_gate():
         assert model.fingerprint() == before
 
 
-def test_the_rows_held_out_pass_the_gate_with_the_others():
+def test_held_out_rows_are_validated_with_the_others():
     model, before = trained(), trained().fingerprint()
     with pytest.raises(DataError, match=r"nan at row 99; 1 of 100 rows"):
         model.fit(put(X, [(99, 0)], NAN), Y, validation_split=0.1)
@@ -244,7 +244,7 @@ def test_predict_refuses_what_are_not_rows_of_numbers_of_the_right_width(bad):
 
 def scan(rows):
     x, y, w = (array[rows] for array in FAULTY)
-    return look(x, y, w, np.dtype("f4"), lambda row: f"row {rows.start + row}")
+    return find_faults(x, y, w, np.dtype("f4"), lambda row: f"row {rows.start + row}")
 
 
 FAULTY = (

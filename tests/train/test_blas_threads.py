@@ -206,7 +206,7 @@ def test_ctrl_c_at_any_moment_leaves_blas_as_it_was(library):
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_blas_that_does_not_obey_is_warned_of_once_and_told_by_the_machine(monkeypatch):
+def test_a_blas_that_cannot_be_limited_is_warned_of_once_and_named_by_the_machine(monkeypatch):
     installed(monkeypatch, Library(False, least=3))
     with pytest.warns(UserWarning, match="cannot be limited to one thread .3 threads.*OPENBLAS_NUM_THREADS"):
         fitted = fit()

@@ -417,7 +417,7 @@ def test_checkpoints_are_saved_each_epoch_or_when_better(tmp_path):
     never = tmp_path / "never.firesteel"
     fit(model, ModelCheckpoint(never, save_best_only=True, initial_value_threshold=-1.0))
     assert not never.exists()
-    with pytest.raises(ConfigError, match="contains 'loss_'"):
+    with pytest.raises(ConfigError, match="unknown name or format, 'loss_'"):
         fit(model, ModelCheckpoint(tmp_path / "{loss_}"))
     with pytest.raises(StoreError, match="cannot be written"):
         fit(model, ModelCheckpoint(tmp_path / "best.firesteel" / "no folder"))
@@ -598,7 +598,7 @@ def test_a_callback_is_given_the_rows_while_training_goes_on():
 
 
 @pytest.mark.parametrize("error", [SystemExit, ZeroDivisionError])
-def test_a_callback_hears_of_what_ended_the_training(error):
+def test_on_train_error_is_called_with_the_error_that_ended_the_training(error):
     heard = []
 
     class Hear(Callback):

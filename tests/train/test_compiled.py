@@ -188,7 +188,7 @@ def test_r52_what_is_compiled_together_has_one_name(fresh, monkeypatch):
         return
     serve, target = team.served("float32"), team.served("float32").dispatcher.targetctx
     kinds = [compiling._numba().typeof(one) for one in (np.zeros(3), np.zeros(2, np.int64))]
-    names = {serve._kept_as(kinds, target), serve._kept_as(kinds[:1], target)}
+    names = {serve._file_name(kinds, target), serve._file_name(kinds[:1], target)}
     for module, attribute, value in [
         (np, "__version__", "9"),
         (firesteel, "__version__", "9"),
@@ -198,9 +198,9 @@ def test_r52_what_is_compiled_together_has_one_name(fresh, monkeypatch):
     ]:
         with monkeypatch.context() as patch:
             patch.setattr(module, attribute, value)
-            names.add(serve._kept_as(kinds, target))
+            names.add(serve._file_name(kinds, target))
     one, other = (compiling._numba().typeof(pair) for pair in map(pairs, (("a", "b"), ("b", "a"))))
-    names |= {serve._kept_as([one], target), serve._kept_as([other], target)}
+    names |= {serve._file_name([one], target), serve._file_name([other], target)}
     assert len(names) == 9
 
     def digest(**meant):
@@ -511,7 +511,7 @@ def test_r53_without_a_compiler_numpy_does_it_and_says_so_once(fake, tmp_path):
         tmp_path.joinpath(name, "__init__.py").write_text(source)
     (tmp_path / "firesteel").symlink_to(Path(firesteel.__file__).parent)
     found, hits, said = process(tmp_path, tmp_path / "cache")
-    assert (found, hits) == (by_numpy(), None) and len(said) == 1 and "NumPy computes everything" in said[0], said
+    assert (found, hits) == (by_numpy(), None) and len(said) == 1 and "this process uses NumPy alone" in said[0], said
 
 
 def test_r53_numba_that_is_switched_off_is_not_used(tmp_path):

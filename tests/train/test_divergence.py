@@ -133,7 +133,7 @@ def model_loss_before(task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_r33_the_line_search_of_lbfgs_shortens_a_step_until_it_is_bearable_or_says_that_none_is(task):
+def test_r33_the_line_search_of_lbfgs_shortens_a_step_until_the_loss_is_within_bounds_or_says_that_none_is(task):
     for activation in ("relu", "tanh"):
         model, y = made(task, activation, LBFGS(RATE))
         losses = model.fit(X, y, epochs=4, verbose=0).history["loss"]

@@ -340,7 +340,7 @@ def test_a_layer_that_is_shared_has_the_bits_of_one_that_is_not(name, dtype, mon
     compiling.RUNS.clear()
     found = [trained(task, blocks, helpers)[0] for helpers in (0, 1, 2)]
     counted = {"behind", "behind_back", "serve"} & set(compiling.RUNS)
-    monkeypatch.setattr(dense.Wide, "_alike", lambda self, x: False)
+    monkeypatch.setattr(dense.Wide, "_keeps_bits", lambda self, x: False)
     monkeypatch.setattr(dense.Wide, "tried", {})
     compiling.RUNS.clear()
     found.append(trained(task, blocks, 2)[0])
@@ -362,6 +362,6 @@ def test_a_trial_shows_where_columns_cannot_be_shared(monkeypatch):
     made = chain.compiled_parts(Network.chain((Dense(40), *LAYERS[-1:]), INPUTS), 1)
     layer = dense.Wide(made[0], map, 2)
     x = KINDS["numbers"][:50].astype("f4")
-    assert layer._alike(x)
+    assert layer._keeps_bits(x)
     monkeypatch.setattr(layer, "_cuts", lambda size: [(0, size // 2), (size // 2, size // 2 - 1)])
-    assert not layer._alike(x)
+    assert not layer._keeps_bits(x)

@@ -1,6 +1,6 @@
-"""Loops that NumPy makes several passes of, compiled where numba is installed: the same bits, faster.
+"""Kernels: loops for which NumPy needs several passes, compiled if numba is installed: the same bits, faster.
 
-A loop is made of +, -, x, /, sqrt and copies alone, in the order of the NumPy lines that it replaces, and of
-products that NumPy's own BLAS makes as NumPy asks it, so that nothing depends on who has numba; a test holds each to
-it.  There is a file for each family, and without numba nothing here is called.
+A kernel uses only +, -, x, /, sqrt and copies, in the order of the NumPy lines that it replaces, and products by
+NumPy's own BLAS, called as NumPy calls it.  So the bits do not depend on numba; a test checks every kernel.  Each
+family has a file.  Without numba nothing here is called.
 """

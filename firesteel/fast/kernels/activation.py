@@ -1,7 +1,7 @@
-"""Activations, forward and back, and the layer that calls them; NumPy does it in `core/layers/activation.py`.
+"""Activations, forward and backward, and the layer that calls them; NumPy's are in `core/layers/activation.py`.
 
-x, y: (n,), what enters and what leaves.  q: (n,), what the slope needs of it.  d: (n,), a derivative, which is
-multiplied by the slope.  n: the numbers of the dtype that the curve is made of.
+x, y: (n,), inputs and outputs.  q: (n,), intermediate values for the slope.  d: (n,), a derivative, which is
+multiplied by the slope.  n: the constants of the activation, in its dtype.
 """
 
 import functools
@@ -197,7 +197,7 @@ def mish_slope(x: Array, y: Array, q: Array, d: Array, n: Array) -> None:
 
 
 def gelu(x: Array, y: Array, q: Array, n: Array) -> None:
-    """Write P(x), the normal distribution's, to q besides."""
+    """Write x P(x) to y, with the normal distribution's P(x) in q."""
     zero, one, two, half, far, root, most, ends = n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7:10]
     bells(x, y, n)
     for i in range(x.size):
@@ -239,7 +239,7 @@ def bells(x: Array, y: Array, n: Array) -> None:
 
 
 def ratio(x: Any, n: Array) -> Any:
-    """Return a ratio of two polynomials of one degree, numerator first."""
+    """Return the ratio of two polynomials of the same degree, numerator first."""
     count = n.size // 2
     above, below = n[0], n[count]
     for k in range(1, count):
@@ -275,12 +275,12 @@ CURVES: dict[Any, tuple[Callable[..., None], Callable[..., None], Callable[[Any]
     A.Mish: (mish, mish_slope, lambda curve: (A.FAR, 0, *LOGISTIC)),
     A.Gelu: (gelu, gelu_slope, lambda curve: GELU),
 }
-"""By class: forward, back, and the numbers."""
+"""By class: the forward loop, the backward loop, and the constants."""
 
 
 @functools.cache
 def numbers(curve: Any, dtype: str) -> Array:
-    """Return the numbers of a curve; where one is infinite, the largest of the dtype stands for it."""
+    """Return the constants of an activation; an infinite one becomes the largest number of the dtype."""
     given = np.array([*CURVES[type(curve)][2](curve), 0.0], np.float64)
     return np.minimum(given, np.finfo(dtype).max).astype(dtype)
 
@@ -293,7 +293,7 @@ LOOPS = (
 
 
 class Bent:
-    """An activation of `CURVES` in compiled code."""
+    """A compiled activation of `CURVES`."""
 
     random, joint, span = False, False, 1
 

@@ -1,13 +1,13 @@
-"""Convolution, with the rectifier and the pooling behind it, forward and back, and the layer that calls them.
+"""Convolutions with ReLU and pooling, forward and backward, and the layer that calls them.
 
-They do what `layers/convolution.py`, `Relu` and `MaxPooling2D` do, in the same pieces of whole pictures.  Indices are
-unsigned, for with signed ones loops are not vectorised and take ten times as long.
+They do the work of `layers/convolution.py`, `Relu` and `MaxPooling2D`, in the same pieces of whole images.  Indices
+are unsigned, because loops with signed indices are not vectorized and take ten times as long.
 
-at: 20 numbers: height, width and channels of padded pictures; the kernel's height and width, strides and dilation;
-how many windows are below one another and side by side; filters; pictures of a piece; 1 if a `Relu` follows, 2 if a
-`ReLU` does, whose slope at NaN is 1, or 0;
-the pool's height and width, its steps, and how many pools are below one another and side by side, or 0 six times.
-x, y, d, and what else holds pictures: flat.
+at: 20 numbers: height, width and channels of padded images; height and width of the kernel, strides and dilation; the
+number of windows vertically and horizontally; filters; images per piece; the ReLU that follows: 0 for none, 1 for
+`Relu`, 2 for `ReLU`, whose slope at NaN is 1; height and width of the pool, its strides, and the number of pools
+vertically and horizontally, or six zeros.
+x, y, d and all other arrays of images are flat.
 """
 
 import math
@@ -34,7 +34,7 @@ gemv: Any = None
 
 
 def gather(x: Array, n: int, at: Array, columns: Array) -> None:
-    """Write the windows of n padded pictures to columns, as `Windows.columns` lays them."""
+    """Write the windows of n padded images to columns, in the layout of `Windows.columns`."""
     u = np.uint64
     height, width, channels, k, span = u(at[0]), u(at[1]), u(at[2]), u(at[3]), u(at[4])
     down, right, below, across, h, w = u(at[5]), u(at[6]), u(at[7]), u(at[8]), u(at[9]), u(at[10])
@@ -67,8 +67,10 @@ def gather(x: Array, n: int, at: Array, columns: Array) -> None:
 
 
 def scatter(columns: Array, n: int, at: Array, x: Array) -> None:
-    """Add columns to the pixels of n padded pictures: windows from the last on, so that each pixel meets the kernel's
-    weights in their order."""
+    """Add columns to the pixels of n padded images.
+
+    It starts at the last window, so that each pixel receives the kernel's weights in order.
+    """
     u = np.uint64
     height, width, channels, k, span = u(at[0]), u(at[1]), u(at[2]), u(at[3]), u(at[4])
     down, right, below, across, h, w = u(at[5]), u(at[6]), u(at[7]), u(at[8]), u(at[9]), u(at[10])
@@ -95,7 +97,7 @@ def scatter(columns: Array, n: int, at: Array, x: Array) -> None:
 
 
 def product(columns: Array, n: int, at: Array, w: Array, z: Array, to: int) -> None:
-    """Write the products of n pictures' columns and the kernel to z, from number `to` on."""
+    """Write the products of n images' columns and the kernel to z, from number `to` on."""
     rows, size, filters, item = n * at[9] * at[10], at[3] * at[4] * at[2], at[11], z.itemsize
     into, source, kernel = z.ctypes.data + to * item, columns.ctypes.data, w.ctypes.data
     if at[2] == 1:
@@ -105,7 +107,7 @@ def product(columns: Array, n: int, at: Array, w: Array, z: Array, to: int) -> N
 
 
 def forward(x: Array, w: Array, b: Array, at: Array, y: Array, won: Array) -> None:
-    """Write the outputs for padded pictures x to y, piece by piece, and which pixels won."""
+    """Write the outputs for padded images x to y, piece by piece, and the positions of the maxima to won."""
     pictures, each = len(x) // (at[0] * at[1] * at[2]), at[0] * at[1] * at[2]
     made, pooled = at[9] * at[10] * at[11], at[18] * at[19] * at[11]
     columns = np.empty(at[12] * at[9] * at[10] * at[3] * at[4] * at[2], x.dtype)
@@ -133,8 +135,10 @@ def backward(
     g_b: Array,
     d_x: Array,
 ) -> None:
-    """Pull d_y back: write the derivatives by w and b, those of the pieces added in order, and add to d_x, if it is
-    there, which is 0."""
+    """Write the derivatives of w and b, adding the pieces in order, and add that of x to d_x.
+
+    d_x is 0, or empty if that derivative is not wanted.
+    """
     pictures, each, item = len(x) // (at[0] * at[1] * at[2]), at[0] * at[1] * at[2], x.itemsize
     made, size, filters = at[9] * at[10] * at[11], at[3] * at[4] * at[2], at[11]
     given = at[18] * at[19] * filters if at[18] else made
@@ -160,7 +164,7 @@ def backward(
         if len(d_x):
             gemm(ROWS, PLAIN, TURNED, rows, size, filters, 1.0, slopes, filters, kernel, filters, 0.0, source, size)
             scatter(columns, n, at, d_x[first * each :])
-    if item == 0:  # what only its address was used of must be alive until here
+    if item == 0:  # keeps arrays alive of which only the address was used
         part_w[0], part_b[0], columns[0], d[0] = 0, 0, 0, 0
 
 
@@ -168,7 +172,7 @@ LOOPS = (*pooling.LOOPS, gather, scatter, product, forward, backward)
 
 
 def rests(pool: Windows | None) -> bool:
-    """Return whether pools share no pixel and lie inside the picture, so that each pixel is of one of them."""
+    """Return whether pools are disjoint and inside the image, so that each pixel belongs to at most one."""
     if pool is None:
         return False
     apart = all(step >= side for step, side in zip(pool.strides, pool.kernel, strict=True))
@@ -176,14 +180,14 @@ def rests(pool: Windows | None) -> bool:
 
 
 class Convolved:
-    """A convolution, and a rectifier and a pooling behind it if they follow, in compiled code.
+    """A compiled convolution, with the ReLU and the pooling that follow it, if any.
 
     Args:
-        place: Where its windows lie.
+        place: The geometry of its windows.
         layer: The convolution.
-        bent: Which rectifier follows, as in `at`.
-        pool: Where the windows of the pooling lie, if one follows.
-        loops: What it calls.
+        bent: The ReLU that follows, as in `at`.
+        pool: The geometry of the pooling that follows, if any.
+        loops: The compiled loops.
     """
 
     random = joint = False
@@ -224,11 +228,10 @@ class Convolved:
 
 
 def convolved(plan: Sequence[Part], shapes: Sequence[Shape], loops: dict[str, Any]) -> dict[int, Convolved]:
-    """Return what stands for the convolutions of a network, by their numbers.
+    """Return the compiled convolutions of a network, by part.
 
-    A convolution of one group, of several weights a filter and several filters, is compiled, for NumPy has other
-    products for a single one.  A rectifier and a pooling behind it are a part of it where nothing else reads what
-    they read.
+    A convolution is compiled if it has one group, several weights per filter and several filters; NumPy computes the
+    others with other products.  A following ReLU and pooling are included if nothing else reads their inputs.
     """
     made = {}
     for part in plan:
@@ -242,7 +245,7 @@ def convolved(plan: Sequence[Part], shapes: Sequence[Shape], loops: dict[str, An
 
 
 def behind(plan: Sequence[Part], number: int, shapes: Sequence[Shape]) -> tuple[int, Windows | None]:
-    """Return which rectifier follows a part, as in `at`, and where the windows lie of a pooling that follows."""
+    """Return the ReLU that follows a part, as in `at`, and the geometry of the pooling that follows."""
     after = _alone(plan, number + 1)
     bent = 0 if after is None else 1 if type(after.layer) is Relu else 2 if after.layer == ReLU() else 0
     after = _alone(plan, number + 2) if bent else after
@@ -252,7 +255,7 @@ def behind(plan: Sequence[Part], number: int, shapes: Sequence[Shape]) -> tuple[
 
 
 def _alone(plan: Sequence[Part], number: int) -> Part | None:
-    """Return the part of a number, if it reads what the one before it makes and nothing else does."""
+    """Return a part, if it reads the output of the one before it, and is the only one that does."""
     part = plan[number] if number < len(plan) else None
     before = plan[number - 1].makes
     return part if part and part.reads == tuple(before) and set(before) <= set(part.frees) else None

@@ -1,4 +1,4 @@
-"""Dense layers and rectifiers in a row, forward and back: what `layers/dense.py` and `Relu` do in NumPy."""
+"""Runs of dense layers with ReLU, forward and backward: the work of `layers/dense.py` and `Relu` in NumPy."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -13,18 +13,23 @@ from firesteel.fast.kernels.functions import blas
 __all__ = ["LOOPS", "PLAIN", "ROWS", "TURNED", "Wide"]
 
 ROWS, PLAIN, TURNED = 101, 111, 112
-"""What BLAS calls matrices that lie row by row, as they are and transposed."""
+"""BLAS's constants: row-major order, plain and transposed matrices."""
 gemm: Any = None
 gemv: Any = None
 ger: Any = None
 dot: Any = None
-"""Products of a BLAS, that `compiling.Compiled` gives the loops: NumPy has others where a layer has one unit."""
+"""BLAS functions, bound by `compiling.Compiled`; NumPy uses other ones for a layer with one unit."""
 
 
 def forward(x: Array, w: Array, one: Array, layers: Array, z: Array) -> None:
-    """Write each layer's outputs, one after another, into z: relu(x w + b) or x w + b, as `Affine` and `Relu` do.
+    """Write each layer's outputs to z, one after another: relu(x w + b) or x w + b.
 
-    x: (B, I)  w: the first kernel, behind which the other parameters lie  one: ones, (B,)  layers: those of a `Chain`
+    Args:
+        x: The inputs, (B, I).
+        w: The first kernel, followed by the other parameters.
+        one: Ones, (B,).
+        layers: The layers, as in `Chain`.
+        z: The outputs.
     """
     rows, at, size, into, p = len(x), 0, z.itemsize, x.ctypes.data, w.ctypes.data
     for inputs, units, biased, bent in layers:
@@ -46,9 +51,10 @@ def forward(x: Array, w: Array, one: Array, layers: Array, z: Array) -> None:
 def backward(
     x: Array, w: Array, one: Array, g: Array, d_x: Array, wants_x: bool, layers: Array, z: Array, d: Array
 ) -> None:
-    """Write the derivatives by the parameters to g, as they lie in w, and by x to d_x if wanted, as pull-backs do.
+    """Write the derivatives of the parameters to g, in the order of w, and those of x to d_x if wanted.
 
-    d: as z; at its end it holds the derivative by the last outputs, and the others are written before it.
+    At the end of d, which is laid out like z, is the derivative of the last outputs; the others are written before
+    it.
     """
     rows, end, after, size = len(x), len(z), 0, z.itemsize
     for inputs, units, biased, _ in layers:
@@ -68,7 +74,7 @@ def backward(
         else:
             gemm(ROWS, TURNED, PLAIN, inputs, units, rows, 1.0, into, inputs, d_y, units, 0.0, g_w, units)
         g_b = g_w + inputs * units * size
-        if biased and units == 1:  # the product is written by another, of 1 times 1
+        if biased and units == 1:  # a 1 x 1 product stores the sum
             total, unit = dot(rows, one.ctypes.data, 1, d_y, 1), one.ctypes.data
             gemm(ROWS, PLAIN, PLAIN, 1, 1, 1, total, unit, 1, unit, 1, 0.0, g_b, 1)
         elif biased:
@@ -80,14 +86,14 @@ def backward(
         end = at
 
 
-# One layer, shared by threads
+# One layer, shared among threads
 
 COLUMNS = 32
-"""Each thread but the last has a multiple of so many columns: most libraries then keep the bits of the whole."""
+"""Each thread but the last gets a multiple of so many columns: most libraries then keep the bits of the whole."""
 
 
 def behind(w: Array, one: Array, bent: bool, biased: bool, z: Array) -> None:
-    """Do what `forward` does of one layer after its product z, (B, O).  w: (I, O), and the bias behind it."""
+    """Apply bias and ReLU of one layer to its product z, (B, O).  w: (I, O), followed by the bias."""
     rows, units, out = len(z), z.shape[1], z.ctypes.data
     if biased:
         ger(ROWS, rows, units, 1.0, one.ctypes.data, 1, w.ctypes.data + w.size * z.itemsize, 1, out, units)
@@ -97,7 +103,7 @@ def behind(w: Array, one: Array, bent: bool, biased: bool, z: Array) -> None:
 
 
 def behind_back(g: Array, one: Array, bent: bool, biased: bool, z: Array, d: Array) -> None:
-    """Pull d, (B, O), back through that, in place, and write the derivative by the bias behind g, (I, O)."""
+    """Pull d, (B, O), back through `behind`, in place, and write the derivative of the bias after g, (I, O)."""
     rows, units, g_b = len(z), z.shape[1], g.ctypes.data + g.size * g.itemsize
     for b in range(rows if bent else 0):
         for i in range(units):
@@ -110,12 +116,12 @@ LOOPS = (forward, backward, behind, behind_back)
 
 
 class Wide:
-    """A chain of one layer whose products are shared by threads, where that leaves the bits alone: a trial shows it.
+    """A chain of one layer whose products are shared by threads, if a trial shows that this keeps the bits.
 
     Args:
-        chain: Does it alone.
-        multiply: Makes products, each as `team.Given.jobs` has it.
-        count: How many threads there are.
+        chain: The chain.
+        multiply: Computes products, given as in the jobs of a team's mail.
+        count: The number of threads.
     """
 
     random, joint = False, False
@@ -128,7 +134,7 @@ class Wide:
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         key = x.dtype.name, len(x), self.inputs, self.units, self.biased, self.count
         if key not in self.tried:
-            self.tried[key] = self._alike(x)
+            self.tried[key] = self._keeps_bits(x)
         return self._shared(p, x, self.multiply) if self.tried[key] else self.chain.apply(p, x)
 
     def _shared(self, p: Views, x: Array, multiply: Callable[..., None]) -> tuple[Array, Pull]:
@@ -155,12 +161,12 @@ class Wide:
         return z, pull
 
     def _cuts(self, size: int) -> list[tuple[int, int]]:
-        """Return where each thread's part of so many columns begins, and how many it has."""
+        """Return the first column and the number of columns of each thread's part."""
         ends = [size * n // self.count // COLUMNS * COLUMNS for n in range(self.count)] + [size]
         return [(first, end - first) for first, end in zip(ends, ends[1:], strict=False) if first < end]
 
-    def _alike(self, x: Array) -> bool:
-        """Return whether both ways have the same bits, tried with other numbers of the same shape."""
+    def _keeps_bits(self, x: Array) -> bool:
+        """Return whether both ways give the same bits, tried on random numbers of the same shape."""
         rng, product = rng_for(0, "trial"), blas(x.dtype.name)["gemm"]
 
         def multiply(jobs: list[tuple[int, ...]]) -> None:

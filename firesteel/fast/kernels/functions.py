@@ -1,4 +1,4 @@
-"""Functions in C that kernels call: products of NumPy's BLAS, and its own loops over arrays, with its bits."""
+"""C functions for kernels: products of NumPy's BLAS, and the loops of NumPy's ufuncs, with their bits."""
 
 import ctypes
 import functools
@@ -14,7 +14,7 @@ from firesteel.fast import compiling
 __all__ = ["LOOPS", "blas", "linked", "ufuncs"]
 
 PLAIN = ("exp", "expm1", "log", "log1p", "tanh")
-"""The ufuncs of one number that are called."""
+"""The ufuncs of one argument that are used."""
 exp: Any = None
 expm1: Any = None
 log: Any = None
@@ -24,7 +24,7 @@ add: Any = None
 
 
 def linked(bind: Callable[..., Any], functions: Mapping[str, Any], loops: Sequence[Any]) -> dict[str, Any]:
-    """Return the functions and these loops by name, each made by `bind` to call those before it; or nothing."""
+    """Return functions and loops by name, each loop compiled by `bind` to call those before it; empty on failure."""
     known = dict(functions)
     for loop in loops:
         known[loop.__name__] = bind(loop, known)
@@ -33,9 +33,9 @@ def linked(bind: Callable[..., Any], functions: Mapping[str, Any], loops: Sequen
 
 @functools.cache
 def blas(dtype: str) -> dict[str, Any]:
-    """Return gemm, gemv, ger and dot of the BLAS that NumPy uses, or nothing where they are not found.
+    """Return gemm, gemv, ger and dot of NumPy's BLAS; empty if they are not found.
 
-    They are looked for among the names in NumPy's wheels, whose whole numbers are known to have 64 bits.
+    Only the names in NumPy's wheels are tried, whose integers are known to have 64 bits.
     """
     file = importlib.import_module("numpy._core._multiarray_umath").__file__
     letter, real = ("s", "f") if dtype == "float32" else ("d", "d")
@@ -45,7 +45,7 @@ def blas(dtype: str) -> dict[str, Any]:
 
 
 class Ufunc(ctypes.Structure):
-    """What a ufunc is behind the head that every object has, as NumPy's `ufuncobject.h` says, up to its types."""
+    """The fields of a ufunc after the object header, up to its types, as in NumPy's `ufuncobject.h`."""
 
     _fields_ = (
         *((name, ctypes.c_int) for name in ("inputs", "outputs", "arguments", "identity")),
@@ -56,9 +56,9 @@ class Ufunc(ctypes.Structure):
 
 @functools.cache
 def ufuncs(dtype: str) -> dict[str, Any]:
-    """Return the loops in C of NumPy's functions for this dtype, or nothing where they are not all found.
+    """Return the C loops of NumPy's functions for this dtype; empty unless all are found.
 
-    Each takes the addresses of those of inputs and output, of the count, of the strides, and of its data: here none.
+    Each takes the addresses of its arguments, of the count and of the strides, and of its data, which is unused here.
     """
     made: dict[str, Any] = {}
     for name in (*PLAIN, "add"):
@@ -79,7 +79,8 @@ def ufuncs(dtype: str) -> dict[str, Any]:
 def given(x: Array, y: Array) -> Array:
     """Return the arguments of a loop from x to y: addresses, count and strides.
 
-    What lives as long as a call of C has its address must be used again after it, so the loops return a part of this.
+    Loops return a part of it, because an object whose address a C call uses must be used again after the call to stay
+    alive.
     """
     words = np.empty(5, np.int64)
     words[0], words[1], words[2], words[3:] = x.ctypes.data, y.ctypes.data, x.size, x.itemsize
@@ -87,7 +88,7 @@ def given(x: Array, y: Array) -> Array:
 
 
 def exps(x: Array, y: Array) -> int:
-    """Write exp(x) to y; both (n,), as in all that follow."""
+    """Write exp(x) to y; both are (n,), as in the loops below."""
     words = given(x, y)
     exp(words.ctypes.data, words.ctypes.data + 16, words.ctypes.data + 24, 0)
     return words[2]
@@ -122,7 +123,7 @@ def tanhs(x: Array, y: Array) -> int:
 
 
 def means(x: Array, y: Array) -> None:
-    """Write the mean of each row of x, (B, n), to y, (B,): in the order in which NumPy adds."""
+    """Write the mean of each row of x, (B, n), to y, (B,), in NumPy's order of addition."""
     words, size = np.zeros(7, np.int64), x.itemsize
     words[3], words[5] = x.shape[1], size
     for b in range(len(y)):

@@ -1,7 +1,7 @@
-"""Batch normalisation over the pieces of a batch, with the rectifier and the pooling behind it, and its layer.
+"""Batch normalization over the pieces of a batch, with ReLU and pooling, and the layer that calls it.
 
-They do what `JointNormalization`, `Relu` and `MaxPooling2D` do.  Indices are unsigned, as in `convolution.py`, which
-says what `at` is; pictures are flat.  gamma, beta: (C,), or empty.
+It does the work of `JointNormalization`, `Relu` and `MaxPooling2D`.  Indices are unsigned, as in `convolution.py`,
+which describes `at`; images are flat.  gamma, beta: (C,), or empty.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ __all__ = ["LOOPS", "Jointly", "pictured"]
 
 
 def column_sums(x: Array, d: Array, m: Array, scale: Array, kind: int, total: Array) -> None:
-    """Add the sums of columns to total, (C,), float64: of x, of (x - m)^2, or of d (x - m) scale.  kind: 0, 1 or 2"""
+    """Add sums of columns to total, (C,), float64: kind 0 of x, 1 of (x - m)^2, 2 of d (x - m) scale."""
     u = np.uint64
     channels, rows = u(len(total)), u(len(x) // len(total))
     part = np.empty_like(m)
@@ -46,7 +46,7 @@ def column_sums(x: Array, d: Array, m: Array, scale: Array, kind: int, total: Ar
 
 
 def sums(x: Array, m: Array, found: Array) -> None:
-    """Write the number of rows, and the sums of each channel of x and x^2, to found, (1 + 2 C,).  m: room, (C,)"""
+    """Write the number of rows, and the sums of x and x^2 per channel, to found, (1 + 2 C,).  m: scratch, (C,)"""
     channels = len(m)
     rows, first, second = len(x) // channels, found[1 : 1 + channels], found[1 + channels :]
     column_sums(x, x, m, m, 0, first)
@@ -60,7 +60,7 @@ def sums(x: Array, m: Array, found: Array) -> None:
 
 
 def normalize(x: Array, m: Array, scale: Array, gamma: Array, beta: Array, at: Array, y: Array, won: Array) -> None:
-    """Normalise pictures x, rectify them, and write the largest of each pool to y, and which it was to won."""
+    """Normalize images x and apply ReLU; write the maximum of each pool to y, and its position to won."""
     u = np.uint64
     h, w, channels, scaled, shifted, bent = at[9], at[10], at[11], len(gamma) > 0, len(beta) > 0, at[13] > 0
     tall, wide, down, right, below, across = at[14], at[15], at[16], at[17], at[18], at[19]
@@ -96,7 +96,7 @@ def normalize(x: Array, m: Array, scale: Array, gamma: Array, beta: Array, at: A
 def slopes(
     d_y: Array, x: Array, m: Array, scale: Array, at: Array, y: Array, won: Array, d: Array, own: Array
 ) -> None:
-    """Write the derivative by what was normalised to d, and its sums, and those with it, to own, (2 C,)."""
+    """Write the derivative of the normalized values to d, and its sums, plain and times these, to own, (2 C,)."""
     channels = len(m)
     unbend(d_y, len(x) // (at[9] * at[10] * channels), y, won, at, d)
     column_sums(d, d, m, scale, 0, own[:channels])
@@ -106,7 +106,7 @@ def slopes(
 def pulled(
     d: Array, x: Array, m: Array, scale: Array, by_mean: Array, by_xhat: Array, factor: Array, at: Array
 ) -> None:
-    """Pull d back through the normalisation, in place."""
+    """Pull d back through the normalization, in place."""
     u, w = np.uint64, at[10]
     size = w * len(m)
     ms, by, means = np.empty(size, x.dtype), np.empty(size, x.dtype), np.empty(size, x.dtype)
@@ -127,14 +127,14 @@ LOOPS = (*convolution.LOOPS, column_sums, sums, normalize, slopes, pulled)
 
 
 class Jointly:
-    """A `JointNormalization`, and a rectifier and a pooling behind it if they follow, in compiled code.
+    """A compiled `JointNormalization`, with the ReLU and the pooling that follow it, if any.
 
     Args:
-        layer: The normalisation.
-        shape: Of the pictures.
-        bent: Which rectifier follows, as in `at`.
-        pool: Where the windows of the pooling lie, if one follows.
-        loops: What it calls.
+        layer: The normalization.
+        shape: The shape of the images.
+        bent: The ReLU that follows, as in `at`.
+        pool: The geometry of the pooling that follows, if any.
+        loops: The compiled loops.
     """
 
     random = joint = True
@@ -180,9 +180,9 @@ class Jointly:
 
 
 def pictured(plan: Sequence[Part], shapes: Sequence[Shape], loops: dict[str, Any]) -> dict[int, Any]:
-    """Return what stands for the convolutions and the normalisations of a network, by their numbers.
+    """Return the compiled convolutions and normalizations of a network, by part.
 
-    A normalisation of a single channel is left to NumPy, which adds up a single column in another order.
+    NumPy normalizes a single channel, because it adds up a single column in another order.
     """
     made: dict[int, Any] = dict(convolved(plan, shapes, loops))
     for part in plan:

@@ -1,6 +1,6 @@
-"""Losses and their weighted derivatives: what `Objective.slopes` does in NumPy.
+"""Losses and their weighted derivatives: the work of `Objective.slopes` in NumPy.
 
-z, d: (B O,), what the loss reads, and the derivative by it  y: (B, T), targets  weights, losses: (B,)  p: (B, O), the
+z, d: (B O,), the inputs of the loss and its derivative.  y: (B, T), targets.  weights, losses: (B,).  p: (B, O), the
 network's outputs.
 """
 
@@ -28,16 +28,16 @@ gemv: Any = None
 exps: Any = None
 logs: Any = None
 log1ps: Any = None
-"""A product of a BLAS, and loops of `functions.py`, that `compiling.Compiled` gives the loops."""
+"""A BLAS function and loops of `functions.py`, bound by `compiling.Compiled`."""
 CLASSES, BINARY, SQUARES, HALVES, SIZES, HUBER = range(6)
-"""Which loss it is."""
+"""The kinds of losses."""
 DIFFERENCES = {MeanSquaredError: SQUARES, HalfSumOfSquares: HALVES, MeanAbsoluteError: SIZES, Huber: HUBER}
 FEW = 8
-"""Outputs from which NumPy adds a row's numbers in another order."""
+"""The number of outputs from which NumPy adds up a row in another order."""
 
 
 def chosen(loss: Loss, outputs: int, dtype: str) -> tuple[int, Array] | None:
-    """Return which of these loops is a loss, and the numbers that it is called with; None where none is."""
+    """Return the kind of a loss and its numbers; None if it is not compiled."""
     if loss in FUSED:
         return CLASSES, np.empty(0, dtype)
     if loss == BinaryCrossentropy():
@@ -56,7 +56,7 @@ def chosen(loss: Loss, outputs: int, dtype: str) -> tuple[int, Array] | None:
 def differences(
     z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array, kind: int, given: Array
 ) -> None:
-    """Do this for a loss of the differences of outputs and targets, which may have been standardized."""
+    """Compute a loss of differences of outputs and targets, possibly standardized."""
     rows, outputs = p.shape
     half, double, part, count, delta = given[0], given[1], given[2], given[3], given[4]
     for b in range(rows):
@@ -80,7 +80,7 @@ def differences(
 
 
 def binary(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array, given: Array) -> None:
-    """Do this for the binary cross-entropy behind the sigmoid."""
+    """Compute the binary cross-entropy after a sigmoid."""
     rows, outputs = p.shape
     part, one = given[0], np.ones_like(p[0])
     e, more = np.empty_like(z), np.empty_like(z)
@@ -101,12 +101,12 @@ def binary(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array
     if outputs > 1:
         unit = one.ctypes.data
         gemv(ROWS, PLAIN, rows, outputs, 1.0, more.ctypes.data, outputs, unit, 1, 0.0, losses.ctypes.data, 1)
-    for b in range(rows):  # what lives as long as a call of C has its address must be used again after it
+    for b in range(rows):  # using `one` here keeps it alive during the C call
         losses[b] = (losses[b] if outputs > 1 else more[b]) * part * one[0]
 
 
 def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array) -> None:
-    """Do this for the categorical cross-entropies behind softmax.  y: class numbers, or a share for each class."""
+    """Compute the categorical cross-entropies after softmax.  y: class indices, or a share for each class."""
     rows, outputs = p.shape
     others, tops = np.empty_like(losses), np.empty(rows, np.int64)
     for b in range(rows):
@@ -156,7 +156,7 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
 
 
 def head(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array, kind: int, given: Array) -> None:
-    """Do this for the loss that was `chosen`."""
+    """Compute the loss that was `chosen`."""
     if kind == CLASSES:
         crossentropy(z, y, weights, losses, p, d)
     elif kind == BINARY:
@@ -166,4 +166,4 @@ def head(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array, 
 
 
 LOOPS = (differences, binary, crossentropy, head)
-"""The last calls those before it."""
+"""The loops; the last calls those before it."""

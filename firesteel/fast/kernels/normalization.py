@@ -1,7 +1,7 @@
-"""Batch and layer normalisation, forward and back, and the layer that calls them.
+"""Batch and layer normalization, forward and backward, and the layer that calls them.
 
-x, xhat, y, d: (B, O), inputs, what is normalised, outputs, and a derivative that is pulled back in place.
-gamma, beta: (O,), or empty.  g_gamma, g_beta: the derivatives by them.  one: ones, (B,).
+x, xhat, y, d: (B, O), the inputs, the normalized values, the outputs, and a derivative that is pulled back in place.
+gamma, beta: (O,), or empty.  g_gamma, g_beta: their derivatives.  one: ones, (B,).
 """
 
 import math
@@ -17,7 +17,7 @@ __all__ = ["LOOPS", "Normalized"]
 
 gemv: Any = None
 means: Any = None
-"""A product of a BLAS, and a loop of `functions.py`."""
+"""A BLAS function, and a loop of `functions.py`."""
 
 
 def over_rows(x: Array, one: Array, out: Array) -> None:
@@ -36,7 +36,7 @@ def scaled(xhat: Array, gamma: Array, beta: Array, y: Array) -> None:
 
 
 def pulled(d: Array, xhat: Array, gamma: Array, beta: Array, g_gamma: Array, g_beta: Array, one: Array) -> Array:
-    """Write the derivatives by gamma and beta, and the one by xhat to d; return room of d's shape."""
+    """Write the derivatives of gamma and beta, and that of xhat to d; return scratch memory of d's shape."""
     room = np.empty_like(d)
     if len(beta):
         over_rows(d, one, g_beta)
@@ -53,7 +53,7 @@ def pulled(d: Array, xhat: Array, gamma: Array, beta: Array, g_gamma: Array, g_b
 
 
 def by_rows(x: Array, xhat: Array, y: Array, root: Array, gamma: Array, beta: Array, epsilon: Array) -> None:
-    """Normalise each row.  root: (B,), the square root of each row's variance."""
+    """Normalize each row.  root: (B,), the square root of each row's variance."""
     means(x, root)
     for b in range(len(x)):
         for i in range(x.shape[1]):
@@ -70,7 +70,7 @@ def by_rows(x: Array, xhat: Array, y: Array, root: Array, gamma: Array, beta: Ar
 def by_rows_back(
     d: Array, xhat: Array, root: Array, gamma: Array, beta: Array, g_gamma: Array, g_beta: Array, one: Array
 ) -> None:
-    """Pull back through that."""
+    """Pull d back through `by_rows`."""
     room, mean, slope = pulled(d, xhat, gamma, beta, g_gamma, g_beta, one), np.empty_like(root), np.empty_like(root)
     means(d, mean)
     means(room, slope)
@@ -80,7 +80,7 @@ def by_rows_back(
 
 
 def by_columns(x: Array, xhat: Array, y: Array, of: Array, gamma: Array, beta: Array, n: Array, one: Array) -> None:
-    """Normalise each column over the batch.  of: (3, O), mean, variance and its root.  n: 1 / B, epsilon"""
+    """Normalize each column over the batch.  of: (3, O), mean, variance and its root.  n: 1 / B, epsilon"""
     mean, variance, root = of[0], of[1], of[2]
     over_rows(x, one, mean)
     for i in range(x.shape[1]):
@@ -102,7 +102,7 @@ def by_columns(x: Array, xhat: Array, y: Array, of: Array, gamma: Array, beta: A
 def by_columns_back(
     d: Array, xhat: Array, of: Array, gamma: Array, beta: Array, g_gamma: Array, g_beta: Array, n: Array, one: Array
 ) -> None:
-    """Pull back through that."""
+    """Pull d back through `by_columns`."""
     room, root = pulled(d, xhat, gamma, beta, g_gamma, g_beta, one), of[2]
     mean, slope = np.empty_like(root), np.empty_like(root)
     over_rows(d, one, mean)
@@ -119,7 +119,7 @@ LOOPS = (over_rows, scaled, pulled, by_rows, by_rows_back, by_columns, by_column
 
 
 class Normalized:
-    """Batch or layer normalisation in training, in compiled code."""
+    """Compiled batch or layer normalization, in training."""
 
     joint, span = False, 1
 

@@ -1,6 +1,7 @@
-"""Steps of optimizers: what their `step` does in NumPy.
+"""Optimizer steps: the work of `Optimizer.step` in NumPy.
 
-theta, g: (P,)  a, b, c: (P,), the moments, the first again where there are fewer  n: as of `Optimizer.numbers`.
+theta, g: (P,).  a, b, c: (P,), the moments, with the first repeated if there are fewer.  n: the numbers of
+`Optimizer.numbers`.
 """
 
 import math

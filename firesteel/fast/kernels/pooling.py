@@ -1,7 +1,7 @@
-"""What is behind a convolution or a normalisation: bias, rectifier and pooling, forward and back.
+"""Bias, ReLU and pooling after a convolution or a normalization, forward and backward.
 
-Loops go along a line of windows, all channels of them, for over a few channels alone they are not vectorised.
-`convolution.py` says what `at` is; pictures are flat.
+Loops run over a line of windows with all their channels, because loops over a few channels are not vectorized.
+`convolution.py` describes `at`; images are flat.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ __all__ = ["LOOPS"]
 
 
 def tiled(v: Array, count: int, line: Array) -> None:
-    """Write v to line so many times, one after another."""
+    """Write `count` copies of v to line."""
     u = np.uint64
     for j in range(u(count)):
         for o in range(u(len(v))):
@@ -20,7 +20,7 @@ def tiled(v: Array, count: int, line: Array) -> None:
 
 
 def picked(x: Array, first: int, apart: int, count: int, channels: int, line: Array) -> None:
-    """Write so many pixels of pictures, from number `first` on and `apart` numbers apart, to line."""
+    """Write `count` pixels of images to line, from number `first` on, `apart` numbers apart."""
     u = np.uint64
     for j in range(u(count)):
         start = u(first) + j * u(apart)
@@ -29,7 +29,7 @@ def picked(x: Array, first: int, apart: int, count: int, channels: int, line: Ar
 
 
 def taken(line: Array, size: int, number: int, to: int, y: Array, won: Array) -> None:
-    """Write to y, from number `to` on, what is larger in line than there, and to won the number that it has."""
+    """Update the maxima y, from number `to` on, with those in line, and their window positions won."""
     u = np.uint64
     start = u(to)
     if number == 0:
@@ -43,9 +43,9 @@ def taken(line: Array, size: int, number: int, to: int, y: Array, won: Array) ->
 
 
 def bend(z: Array, n: int, b: Array, at: Array, y: Array, won: Array) -> None:
-    """Add the bias to n pictures z and rectify them; write the largest of each pool to y, and which it was to won.
+    """Add the bias to n images z and apply ReLU; write the maximum of each pool to y, and its position to won.
 
-    Without pools y is what z comes to, in place.
+    Without pooling the result replaces z.
     """
     u = np.uint64
     h, w, filters, biased, bent = at[9], at[10], at[11], len(b) > 0, at[13] > 0
@@ -73,7 +73,7 @@ def bend(z: Array, n: int, b: Array, at: Array, y: Array, won: Array) -> None:
 
 
 def unbend(d_y: Array, n: int, y: Array, won: Array, at: Array, d: Array) -> None:
-    """Write the derivative by the products of n pictures to d, given that by y."""
+    """Write the derivative of the products of n images to d, given that of y."""
     u = np.uint64
     h, w, filters, bent = u(at[9]), u(at[10]), u(at[11]), at[13] > 0
     down, right, below, across = u(at[16]), u(at[17]), u(at[18]), u(at[19])
@@ -92,7 +92,7 @@ def unbend(d_y: Array, n: int, y: Array, won: Array, at: Array, d: Array) -> Non
             for j in range(across):
                 corner = picture * size + (i * down * w + j * right) * filters
                 for o in range(filters):
-                    v, best = d_y[source + o] + zero, y[source + o]  # -0.0 becomes 0.0, as where it is added to 0
+                    v, best = d_y[source + o] + zero, y[source + o]  # -0.0 becomes 0.0, as in a sum with 0
                     passes = not bent or best > 0 or (other and best != best)
                     d[corner + places[won[source + o]] + o] = v if passes else v * zero
                 source += filters

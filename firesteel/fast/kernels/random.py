@@ -1,4 +1,4 @@
-"""Random masks: what `Stream.halves` and `Dropout` do in NumPy."""
+"""Random masks: the work of `Stream.halves` and `Dropout` in NumPy."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ __all__ = ["mask"]
 
 
 def mask(key: Any, least: Any, kept: Any, out: Array) -> None:
-    """Write `kept` where an element's half of a word, as in `Stream.halves`, is at least `least`, else 0.
+    """Write `kept` to elements whose half word, as in `Stream.halves`, is at least `least`, and 0 to the others.
 
     key, least: uint64.  out: (n,)
     """

@@ -1,6 +1,6 @@
-"""What the members of a team run: compiled loops that fetch rows, learn, add up, step, and wait for one another.
+"""The loops of a team's members: fetch rows, compute gradients, add them up, take the step, and synchronize.
 
-`fast/team.py` says who runs them; the other kernels are the mathematics, whose bits are NumPy's.
+`fast/team.py` runs them.  The other kernels are the mathematics, with NumPy's bits.
 """
 
 from typing import Any, NamedTuple
@@ -15,16 +15,16 @@ __all__ = ["LOOPS", "Given"]
 
 
 class Given(NamedTuple):
-    """The memory in which a step is learned, and what it is learned with.
+    """The buffers of a compiled training step, shared by the threads of a team.
 
-    at, by: (n,), the address of each row, and what its bytes are divided by, or 0 where it is the values themselves.
-    plus: whether inputs become x factor + shift, or else (x - shift) factor.  shift, factor: (I,); empty if neither.
-    codes, x: for each member, the bytes of a row, and the rows of a sub-batch.  z, d: likewise, for `dense.backward`.
-    one: ones.  layers: as in `Chain`.  kind: which loss it is, for `losses.head`.
-    theta: (P,).  slots: (K, P).  numbers: first, (6,), the last argument of `optimizers`, then that of `losses.head`.
-    y: (n, T), targets.  weights: (n,), what the derivatives of each row's loss are multiplied by.
-    losses: (n,).  p: (n, O), the probabilities.  gradients: (N, P), of each sub-batch, and then their sum the first.
-    pace: until when leaders work alone, and what helpers have gained of late, in nanoseconds.
+    at, by: (n,), the address of each row, and the divisor of its bytes, or 0 for plain values.
+    plus: whether inputs become x factor + shift, otherwise (x - shift) factor.  shift, factor: (I,); empty for
+    neither. codes, x: for each member, the bytes of a row, and the rows of a sub-batch.  z, d: likewise, for
+    `dense.backward`. one: ones.  layers: as in `Chain`.  kind: the kind of the loss, for `losses.head`. theta: (P,).
+    slots: (K, P).  numbers: the last argument of `optimizers`, (6,), then that of `losses.head`. y: (n, T), targets.
+    weights: (n,), the factors of the derivatives of each row's loss. losses: (n,).  p: (n, O), the probabilities.
+    gradients: (N, P), of each sub-batch; their sum is stored in the first. pace: the time until which leaders work
+    alone, and the recent gain from helpers, in nanoseconds.
     """
 
     at: Array
@@ -51,19 +51,19 @@ class Given(NamedTuple):
 
 
 SEMAPHORE, TIME = 16, 8
-"""Words that a semaphore has to itself, two lines of a CPU's cache, and where those of a time begin among them."""
+"""Words reserved for a semaphore (two cache lines), and the position of a time among them."""
 SECOND = 1_000_000_000
 LOOK, PATIENCE = 50_000_000, 60
-"""Nanoseconds after which a leader that sleeps returns
-to Python; and for how many seconds a helper sleeps while the leader is at work."""
+"""Nanoseconds of sleep after which a leader returns to Python, and seconds that a helper sleeps while the leader
+works."""
 REPAY, GAINED = 10, 1_000_000
-"""How many times as long as helpers have cost, in nanoseconds, a leader works alone; and the most that they gain."""
+"""How long a leader works alone, as a multiple of the time lost to helpers; and the largest gain counted, in ns."""
 sched_yield: Any = None
 clock_gettime: Any = None
 sem_post: Any = None
 sem_trywait: Any = None
 sem_timedwait: Any = None
-"""Functions of the system, that `team.wired` gives the loops."""
+"""System functions, bound by `team.wired`."""
 gemm: Any = None
 fetch: Any = None
 forward: Any = None
@@ -72,31 +72,31 @@ backward: Any = None
 adam: Any = None
 rmsprop: Any = None
 sgd: Any = None
-"""Other kernels, likewise."""
+"""Other kernels, bound likewise."""
 NOTHING, LEARN, ADD, STEP, PRODUCTS = range(5)
-"""What a team does."""
+"""The kinds of work."""
 ADAM, RMSPROP, SGD = range(3)
-"""Which of `optimizers.LOOPS` takes the step: the mail has it in place of the first row, and the number of jobs."""
+"""The optimizers of `optimizers.LOOPS`, in the mail's place of the first row; for products, their number is there."""
 NUMBERS, JOB = 6, 12
-"""How many numbers a step has at most, and words a product: the arguments of gemm but for its factors, 1 and 0."""
+"""The most numbers of an optimizer's step, and the words of a product: gemm's arguments without its factors."""
 OWED, BUSY, OVER, GAIN, SINCE, SPIN, JOBS = range(4, 11)
-"""Where the mail has what `team.Meeting` says: what helpers gain, and since when they are waited for, among it."""
+"""Positions in the mail, as `team.Meeting` describes; GAIN and SINCE measure the helpers' gain."""
 
 
 def clock(line: Array, kind: int) -> int:
-    """Return what a clock of the system shows, in nanoseconds: 0 the time of day, 1 one that nobody sets.
+    """Return the time of a system clock, in nanoseconds: 0 is the time of day, 1 is monotonic.
 
-    line: a semaphore's, whose words for a time are overwritten.
+    line: a semaphore's words, of which those for a time are overwritten.
     """
     clock_gettime(kind, line.ctypes.data + TIME * line.itemsize)
     return line[TIME] * SECOND + line[TIME + 1]
 
 
 def wait(line: Array, mail: Array, sleep: int, times: int) -> bool:
-    """Take one from a semaphore: at once if there is one soon, else asleep.
+    """Take a token from a semaphore: spin first, then sleep.
 
-    sleep: for how many nanoseconds, so many times while the leader is at work, and else once.
-    Return False where none has come, or a signal, or all is over.
+    sleep: the nanoseconds of one sleep, repeated up to `times` times while the leader works.
+    Returns False if no token came, a signal arrived, or the meeting is over.
     """
     semaphore, until = line.ctypes.data, clock(line, 1) + mail[SPIN]
     while clock(line, 1) < until:
@@ -117,7 +117,7 @@ def wait(line: Array, mail: Array, sleep: int, times: int) -> bool:
 
 
 def share(member: int, members: int, start: int, rows: int, size: int, given: Given) -> None:
-    """Learn a member's part of a step's sub-batches."""
+    """Compute a member's share of a step's sub-batches."""
     x, z, d = given.x[member], given.z[member], given.d[member]
     for number in range(member, -(-rows // size), members):
         first, end = start + number * size, start + min(rows, (number + 1) * size)
@@ -139,7 +139,7 @@ def share(member: int, members: int, start: int, rows: int, size: int, given: Gi
 
 
 def work(member: int, members: int, mail: Array, given: Given) -> None:
-    """Do a member's part of what the mail says."""
+    """Do a member's part of the work in the mail."""
     what, start, rows, size = mail[0], mail[1], mail[2], mail[3]
     first, end = len(given.theta) * member // members, len(given.theta) * (member + 1) // members
     if what == LEARN:
@@ -169,9 +169,10 @@ def work(member: int, members: int, mail: Array, given: Given) -> None:
 
 
 def serve(member: int, mail: Array, semaphores: Array, given: Given) -> bool:
-    """Do a member's part of one thing after another: a helper until it leaves, 0 of one and of what follows it.
+    """Do a member's parts: a helper until it leaves, the leader (0) for one piece of work and what follows from it.
 
-    mail, semaphores: as in `team.Meeting`.  Return whether helpers have not ended yet: then 0 is to call this again.
+    mail, semaphores: as in `team.Meeting`.  Returns whether helpers are still at work; then the leader must call
+    again.
     """
     members, line, done, apart = len(semaphores), semaphores[0], semaphores.ctypes.data, semaphores.strides[0]
     if member:
@@ -186,7 +187,7 @@ def serve(member: int, mail: Array, semaphores: Array, given: Given) -> bool:
             called = members if begun >= given.pace[0] else 1
             for helper in range(1, called):
                 sem_post(done + helper * apart)
-            work(member, members, mail, given)  # 0; but for a constant numba would compile all of it once more
+            work(member, members, mail, given)  # member is 0; numba would compile it again for the constant
             own = clock(line, 1) - begun
             for helper in range(1, members):
                 if helper < called and sem_trywait(done + helper * apart) != 0:
@@ -202,7 +203,7 @@ def serve(member: int, mail: Array, semaphores: Array, given: Given) -> bool:
                 mail[OWED] -= 1
             now = clock(line, 1)
             given.pace[1] = min(given.pace[1] + mail[GAIN] - (now - mail[SINCE]), GAINED)
-            if given.pace[1] < 0:  # cores are busy, and a helper that has begun is kept from ending
+            if given.pace[1] < 0:  # the cores are busy with other processes
                 given.pace[0], given.pace[1] = now + min(-REPAY * given.pace[1], SECOND), 0
         more = mail[0] == LEARN and mail[2] > mail[3]
         mail[0] = ADD
@@ -211,11 +212,11 @@ def serve(member: int, mail: Array, semaphores: Array, given: Given) -> bool:
 
 
 LOOPS = (rows.fetch, clock, wait, share, work, serve)
-"""Each behind those that it calls."""
+"""The loops, each after those that it calls."""
 
 
 PACE = np.zeros(2, np.int64)
-"""`Given.pace` of all teams: how busy the cores are is the same for all."""
+"""`Given.pace` of all teams, because the load of the cores is the same for all."""
 
 
 def learning(
@@ -227,16 +228,16 @@ def learning(
     count: int,
     members: int,
 ) -> Given:
-    """Return the memory of a team that learns whole steps.
+    """Return the buffers of a team that runs whole steps.
 
     Args:
-        chain: All of the network but its scaling.
-        objective: A `chain.Fused`, with a head.
-        state: theta and its moments.
+        chain: The whole network, except its scaling.
+        objective: A `chain.Fused` with a head.
+        state: Theta and its moments.
         planned: y, weights, losses and p.
         size: The most rows of a sub-batch.
         count: The most sub-batches of a step.
-        members: How many threads.
+        members: The number of threads.
     """
     (theta, slots), (kind, head), inputs = state, objective.head, objective.network.inputs
     dtype, units = theta.dtype, size * chain.units
@@ -250,7 +251,7 @@ def learning(
 
 
 def multiplying(theta: Array, slots: Array, gradient: Array) -> Given:
-    """Return the memory of a team that makes products and takes steps."""
+    """Return the buffers of a team that computes products and takes steps."""
     dtype = theta.dtype
     line, square = np.empty(0, dtype), np.empty((0, 0), dtype)
     front = np.empty(0, np.int64), line, False, line, line, np.empty((0, 0), np.uint8), np.empty((0, 0, 0), dtype)
@@ -260,5 +261,5 @@ def multiplying(theta: Array, slots: Array, gradient: Array) -> Given:
 
 
 def moments(theta: Array, slots: Array) -> Array:
-    """Return the moments, or something in their place where there are none."""
+    """Return the moments, or a placeholder."""
     return slots if len(slots) else theta[None]
