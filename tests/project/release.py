@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -99,10 +100,20 @@ def expect(part: str, said: str) -> None:
         raise SystemExit(f"expected {part!r} in:\n{said}")
 
 
+def check_links(wheel: Path) -> None:
+    """Raise SystemExit if the description of a wheel has relative links, which a package index cannot follow."""
+    with zipfile.ZipFile(wheel) as file:
+        metadata = next(name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
+        text = file.read(metadata).decode()
+    if links := re.findall(r"\]\((?!https?:|#)[^)]+\)", text):
+        raise SystemExit(f"the description has relative links: {', '.join(links)}")
+
+
 def try_wheel(dist: Path, demo: bool) -> None:
     """Install the wheel in `dist` in empty environments, alone and with extras, and use it."""
     (wheel,) = [path.resolve() for path in dist.glob("*.whl")]
     version = wheel.name.split("-")[1]
+    check_links(wheel)
     with tempfile.TemporaryDirectory(prefix="firesteel-") as folder:
         alone = Environment(Path(folder).resolve() / "alone")
         alone.install(str(wheel))
