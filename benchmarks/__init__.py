@@ -1,1 +1,2 @@
-"""Speed and learning, measured side by side in one run; `make bench` runs them all, or name some."""
+"""Benchmarks of speed and accuracy; each measures all sides in one run.  `make bench` runs those of speed, `python -m
+benchmarks NAME ...` the named ones."""

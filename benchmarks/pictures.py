@@ -37,9 +37,9 @@ NETWORKS: dict[str, Network] = {
 }
 """Layers: ("conv", filters, kernel, padding, use_bias), ("dense", units), ("drop", rate), ("norm",)..."""
 BATCHES, CORES, TURNS, LEAST = (64, 128, 256), (1, 2), 5, 0.4
-"""The last one: the least seconds of a turn."""
+"""Batch sizes, numbers of cores, turns, and the minimum seconds of a turn."""
 STEPS = 40
-"""Of an epoch of `fit`."""
+"""Steps in an epoch of `fit`."""
 AIMS = {
     "torch": {"a": (0.7, 0.8), "b": (0.7, 0.75), "c": (1.05, 1.2)},
     "products": {"a": (1.5, None), "b": (1.35, None), "c": (1.35, None)},
@@ -56,7 +56,7 @@ def pictures(rows: int) -> tuple[np.ndarray, np.ndarray]:
     return (x / 255).astype(np.float32), rng.integers(0, 10, rows)
 
 
-# Those who run: each returns what takes some steps, and says how many
+# Peers: each returns a function that takes some steps and returns their number
 
 
 Turn = Callable[[], int]

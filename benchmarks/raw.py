@@ -20,7 +20,7 @@ from benchmarks.rows import workers
 
 REPEATS, WARM, FIRST, LABEL = 7, 2, 1000, "target"
 TIMES = {"churn": 64, "flights": 8}
-"""Copies of each row."""
+"""Copies of each row, by table."""
 
 
 class Case(NamedTuple):

@@ -71,7 +71,7 @@ def predictions(model: Any, test: Any, kind: Kind) -> np.ndarray:
     return model.predict(test) if kind == "regression" else model.predict_proba(test)
 
 
-# Those who are compared
+# Models
 
 
 def constant(train: "DataFrame", target: str, test: "DataFrame", kind: Kind) -> np.ndarray:
