@@ -1,7 +1,6 @@
-"""Data sets to try firesteel on, and readers and writers of the files that rows come in.
+"""Data sets to try firesteel with, and readers and writers for files of rows.
 
-They live apart from the networks because nothing in training needs to know where rows come from.  Start with
-`load_digits`, which needs no network; `binary.py` is where a file's bytes become an array.
+Start with `load_digits`, which needs no network connection.  To read the source, start at `binary.py`.
 """
 
 from firesteel.datasets.binary import read_idx, read_npy, read_npz, write_idx, write_npz

@@ -1,8 +1,7 @@
-"""IDX, the container MNIST comes in, and NumPy's own files: an array (.npy), or arrays under names (.npz).
+"""IDX, the file format of MNIST, and NumPy's files: one array (.npy), or several named ones (.npz).
 
-What a header says is held against the size of the file before memory is taken for it, and whatever is not exactly
-such a file is refused: a half-read image file trains a network on noise without complaint.  Python objects are never
-made.
+Headers are checked against the size of the file before memory is allocated, and any deviation is refused, because a
+truncated image file would train a network on noise.  Python objects are never unpickled.
 """
 
 import hashlib
@@ -29,25 +28,33 @@ TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 MAX_DIMENSIONS = 8
 MAX_BYTES = 2**31
 GZIP_TIMES = 1032
-"""As many bytes can come of one, at most, that gzip packed; of other packers no more is taken either."""
+"""Greatest compression ratio of gzip; also the limit for other formats."""
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """The array in an IDX file, which may be packed by gzip, bzip2 or xz, whatever its name.
+    """Read the array in an IDX file, plain or compressed with gzip, bzip2 or xz.
 
-    Shape and type are those of the file's header: 1 to 8 dimensions, at most 2 GiB, of uint8, int8, int16,
-    int32, float32 or float64, returned in this machine's byte order.
+    The header gives 1 to 8 dimensions and the type: uint8, int8, int16, int32, float32 or float64, at most 2 GiB.  No
+    more than the declared size and one byte is ever decompressed.
 
-    Raises `DataError` when the file cannot be read (`data-file`), is not IDX or not of the declared size
-    (`data-idx`), or what it is packed in is cut or damaged (`data-gzip`).  No more than the declared size and one
-    byte is ever unpacked.
+    Args:
+        path: The file; its name does not matter.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "three.idx"
-    ...     _ = path.write_bytes(bytes([0, 0, 8, 1]) + bytes([0, 0, 0, 3]) + bytes([5, 6, 7]))
-    ...     read_idx(path)
-    array([5, 6, 7], dtype=uint8)
+    Returns:
+        The array, in the machine's byte order.
+
+    Raises:
+        DataError: If the file cannot be read (`data-file`), is not IDX or not of the declared size (`data-idx`), or
+            its compressed content is truncated or damaged (`data-gzip`, `data-bzip2`, `data-xz`).
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "three.idx"
+        ...     _ = path.write_bytes(bytes([0, 0, 8, 1]) + bytes([0, 0, 0, 3]) + bytes([5, 6, 7]))
+        ...     read_idx(path)
+        array([5, 6, 7], dtype=uint8)
 
     Source: the format note on Y. LeCun's MNIST page.
     """
@@ -55,19 +62,29 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
-    """Write an array of 1 to 8 dimensions as an IDX file, plain; the file is whole or not there.
+    """Write an array as an uncompressed IDX file.  The write is atomic.
 
-    array: of uint8, int8, int16, int32, float32 or float64.
+    Args:
+        path: The file.
+        array: 1 to 8 dimensions of uint8, int8, int16, int32, float32 or float64.
 
-    Raises `DataError` for any other (`data-shape`), where the file is there already (`data-exists`) or cannot be
-    written (`data-write`).
+    Raises:
+        DataError: If the array has another type or shape (`data-shape`), or the file exists (`data-exists`) or cannot
+            be written (`data-write`).
+
+    Example:
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/two.idx"
+        >>> write_idx(path, np.array([[1, 2]], np.uint8))
+        >>> read_idx(path)
+        array([[1, 2]], dtype=uint8)
     """
     array, kinds = array_of(array, "biufcmMOSUV"), {np.dtype(name): code for code, name in TYPES.items()}
     kind = array.dtype.newbyteorder(">")
     if kind not in kinds or not 1 <= array.ndim <= MAX_DIMENSIONS:
         known = ", ".join(str(kind.newbyteorder("=")) for kind in kinds)
         raise DataError(
-            f"{path}: IDX holds 1 to {MAX_DIMENSIONS} dimensions of {known}, and not {array.dtype} of {array.shape}",
+            f"{path}: IDX takes 1 to {MAX_DIMENSIONS} dimensions of {known}, not {array.dtype} of {array.shape}",
             code="data-shape",
         )
     with written(path_of(path)) as file:
@@ -76,9 +93,9 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
 
 
 def read_pinned(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
-    """Like `read_idx`, for a file whose unpacked content must have the given SHA-256.
+    """Read an IDX file whose decompressed content must have the given SHA-256.
 
-    Raises `DataError` as `read_idx` does, and with code `data-hash` and the `remedy` when the sums differ.
+    Raises DataError as `read_idx` does, and with code `data-hash` and the remedy if the hashes differ.
     """
     array, found = _idx(path)
     if found != sha256:
@@ -90,7 +107,7 @@ def read_pinned(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
 
 
 def read_packed(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
-    """Like `read_pinned`, for a file that must itself have the given SHA-256, its gzip wrapper included."""
+    """Read an IDX file that must itself have the given SHA-256, gzip wrapper included."""
     try:
         with open_plain(path) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -102,7 +119,7 @@ def read_packed(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
 
 
 def _idx(path: Path) -> tuple[NDArray[Any], str]:
-    """Return the array in a file, and the SHA-256 of its content; no more is unpacked than is asked for."""
+    """Return the array in a file and the SHA-256 of its content."""
     with opened(path, GZIP_TIMES) as file:
         packed = file.packed if isinstance(file, Unpacked) else None
         most = packed.size * GZIP_TIMES if packed else os.fstat(file.fileno()).st_size
@@ -114,7 +131,7 @@ def _idx(path: Path) -> tuple[NDArray[Any], str]:
         magic = file.read(4)
         if len(magic) < 4 or magic[:2] != b"\0\0":
             page = " (a web page?)" if magic.lstrip().startswith(b"<") else ""
-            raise refuse(0, "the IDX magic 00 00 type dimensions", (magic.hex(" ") or "nothing") + page)
+            raise refuse(0, "the IDX header 00 00 type dimensions", (magic.hex(" ") or "nothing") + page)
         if magic[2] not in TYPES:
             known = ", ".join(f"{code:02x}" for code in TYPES)
             raise refuse(2, f"a type byte, one of {known}", f"{magic[2]:02x}")
@@ -126,19 +143,19 @@ def _idx(path: Path) -> tuple[NDArray[Any], str]:
 
         dtype, start = np.dtype(TYPES[magic[2]]), 4 + len(sizes)
         shape = struct.unpack(f">{magic[3]}I", sizes)
-        # an empty dimension counts as 1 here: NumPy too refuses an empty array whose other sizes overflow
+        # an empty dimension counts as 1: NumPy also refuses empty arrays whose other sizes overflow
         if (declared := dtype.itemsize * math.prod(max(1, size) for size in shape)) > MAX_BYTES:
             raise refuse(4, f"dimensions of at most {MAX_BYTES} bytes", f"{shape}, {declared} bytes")
         expected = f"{declared} bytes of data for dimensions {shape}"
         if declared > most and 0 not in shape:
-            less = "a file that cannot hold as many" if packed else f"only {most - start}"
+            less = "a file too small for them" if packed else f"only {most - start}"
             raise refuse(most, expected, less)
         array = np.empty(shape, dtype)
         if (done := fill(array, file.read)) < array.nbytes:
             raise refuse(start + done, expected, f"only {done}")
         if file.read(1):
             if packed and packed.members > 1:
-                raise packed.damaged("the end of the data, found another member behind the stream")
+                raise packed.damaged("the end of the data, found another member after the stream")
             raise refuse(start + done, "the end of the data (dimensions x size)", "more bytes")
     content = hashlib.sha256(magic + sizes)
     content.update(array.reshape(-1).view(np.uint8).data)
@@ -148,20 +165,34 @@ def _idx(path: Path) -> tuple[NDArray[Any], str]:
 # NumPy's files
 
 UNPACKED = 2**30
-"""Bytes that a packed array may always have; a larger one must not be more than TIMES as large as it was packed."""
+"""Size in bytes up to which any compression ratio is accepted; larger arrays may have at most TIMES."""
 LAST_LETTER = 0x10FFFF
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def read_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Return the array in a .npy file.
+    """Read the array in a .npy file, plain or compressed with gzip, bzip2 or xz.
 
-    Raises DataError where the file cannot be read (`data-file`), or is not such a file (`data-numpy`).
+    Args:
+        path: The file.
+
+    Returns:
+        The array, of numbers, booleans or text.
+
+    Raises:
+        DataError: If the file cannot be read (`data-file`), or is not a .npy file (`data-numpy`).
+
+    Example:
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/x.npy"
+        >>> np.save(path, np.arange(3))
+        >>> read_npy(path)
+        array([0, 1, 2])
     """
     path = path_of(path)
     with opened(path, TIMES) as file:
         if file.peek(2)[:2] == b"PK":  # type: ignore[attr-defined]
-            raise DataError(f"{path}: holds several arrays: give it the ending .npz", code="data-numpy")
+            raise DataError(f"{path}: holds several arrays: rename it to .npz", code="data-numpy")
         if not isinstance(file, Unpacked):
             return _array(file, os.fstat(file.fileno()).st_size, str(path))
         content = file.read()
@@ -169,27 +200,41 @@ def read_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def read_npz(path: str | os.PathLike[str]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Return the arrays "x" and "y" of a .npz file; None where there is no "y".
+    """Read the arrays "x" and "y" of a .npz file.
 
-    Raises DataError where the file cannot be read (`data-file`), is not such a file or has no "x" (`data-numpy`), or
-    is packed more tightly than any file of rows (`data-size`).
+    Args:
+        path: The file.
+
+    Returns:
+        The two arrays; None in place of "y" if the file has none.
+
+    Raises:
+        DataError: If the file cannot be read (`data-file`), is not a .npz file or has no "x" (`data-numpy`), or has
+            an implausible compression ratio (`data-size`).
+
+    Example:
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/rows.npz"
+        >>> np.savez(path, x=np.ones((1, 2)), y=np.zeros(1))
+        >>> read_npz(path)
+        (array([[1., 1.]]), array([0.]))
     """
     path = path_of(path)
     try:
         with open_plain(path) as file:
             if file.read(6) == b"\x93NUMPY":
-                raise DataError(f"{path}: holds one array: give it the ending .npy", code="data-numpy")
+                raise DataError(f"{path}: holds one array: rename it to .npy", code="data-numpy")
             with zipfile.ZipFile(file) as archive:
                 names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
                 if "x" not in names:
                     held = ", ".join(names)[:200].encode("unicode_escape").decode() or "nothing"
                     raise DataError(
-                        f'{path}: holds {held}: the rows must be "x", and their labels "y"', code="data-numpy"
+                        f'{path}: holds {held}: name the rows "x" and their labels "y"', code="data-numpy"
                     )
-                for info in archive.infolist():  # whose name must stand in two places
+                for info in archive.infolist():  # checks that both copies of the name agree
                     archive.open(info).close()
                 if len(set(names)) < len(names):
-                    raise _damaged(str(path), "it holds two arrays of one name")
+                    raise _damaged(str(path), "two arrays have the same name")
                 x, y = (_member(archive, name, path) if name in names else None for name in "xy")
                 assert x is not None
                 return x, y
@@ -202,23 +247,23 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[NDArray[Any], NDArray[Any] |
 
 
 def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays under their names as a compressed .npz file, which is whole or not there.
+    """Write named arrays as a compressed .npz file.  The write is atomic.
 
-    `np.savez_compressed` of NumPy 2.0 prints a traceback where the disk is full.
+    Unlike `np.savez_compressed` of NumPy 2.0, it does not print a traceback when the disk is full.
 
     Args:
         path: The file.
-        arrays: Arrays of numbers, booleans or text.
+        arrays: Arrays of numbers, booleans or text by name.
 
     Raises:
-        DataError: An array of anything else (`data-shape`); the file is there already (`data-exists`) or cannot be
+        DataError: If an array has another type (`data-shape`), or the file exists (`data-exists`) or cannot be
             written (`data-write`).
 
     Example:
         >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_npz(Path(folder) / "two.npz", {"x": np.ones((1, 2)), "y": np.zeros(1)})
-        ...     read_npz(Path(folder) / "two.npz")
+        >>> path = tempfile.mkdtemp() + "/two.npz"
+        >>> write_npz(path, {"x": np.ones((1, 2)), "y": np.zeros(1)})
+        >>> read_npz(path)
         (array([[1., 1.]]), array([0.]))
     """
     whole = {name: array_of(array, "biufU", "numbers, booleans or text") for name, array in arrays.items()}
@@ -233,10 +278,10 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
     info = next(info for info in archive.infolist() if info.filename.removesuffix(".npy") == name)
     where = f"{path}, array {name!r}"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
-        raise _damaged(where, "it is packed or locked in a way that NumPy does not know")
+        raise _damaged(where, "it is compressed or encrypted in a way that NumPy does not support")
     if info.file_size > max(UNPACKED, TIMES * info.compress_size):
         raise DataError(
-            f"{where}: {info.compress_size:,} bytes would become {info.file_size:,}: write them with np.savez",
+            f"{where}: {info.compress_size:,} bytes would decompress to {info.file_size:,}: write it with np.savez",
             code="data-size",
         )
     with archive.open(info) as file:
@@ -244,30 +289,30 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
 
 
 def _array(file: IO[bytes], size: int, where: str) -> NDArray[Any]:
-    """Return the array in what NumPy wrote, of `size` bytes."""
+    """Return the array in NumPy's format, of `size` bytes."""
     try:
         shape, fortran, dtype = HEADERS[np.lib.format.read_magic(file)](file)
     except (OSError, DataError):
         raise
-    except Exception as error:  # NumPy takes the header for Python, which can be wrong in many ways
+    except Exception as error:  # NumPy parses the header as Python, which may raise anything
         raise _damaged(where, error) from None
     if dtype.kind not in "biufSU" or not dtype.itemsize:
         raise DataError(
-            f"{where}: is not an array of numbers ({str(dtype)[:60]}), or it is damaged: save one with np.save",
+            f"{where}: is not an array of numbers ({str(dtype)[:60]}), or is damaged: save one with np.save",
             code="data-numpy",
         )
     there, declared = size - file.tell(), dtype.itemsize * math.prod(shape)
     # an empty dimension counts as 1 here: NumPy too refuses an empty array whose other sizes overflow
     least = dtype.itemsize * math.prod(max(1, side) for side in shape)
     if declared != there or least > 2**62 or not all(side >= 0 for side in shape):
-        raise _damaged(where, f"{str(shape)[:60]} of {dtype} takes {str(declared)[:30]} bytes, and there are {there}")
+        raise _damaged(where, f"{str(shape)[:60]} of {dtype} takes {str(declared)[:30]} bytes, but there are {there}")
     array = np.empty(shape[::-1] if fortran else shape, dtype)
     if (done := fill(array, file.read)) < array.nbytes:
         raise _damaged(where, f"it ends after {done} of {array.nbytes} bytes")
     if dtype.kind == "U":
         letters = array.reshape(-1).view(np.dtype(np.uint32).newbyteorder(dtype.byteorder))
         if ((letters > LAST_LETTER) | (letters >> 11 == 0xD800 >> 11)).any():
-            raise _damaged(where, "it holds what is no letter")
+            raise _damaged(where, "it contains invalid characters")
     return (array.T if fortran else array).astype(dtype.newbyteorder("="), copy=False)
 
 

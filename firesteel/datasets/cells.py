@@ -1,6 +1,6 @@
-"""Cells of CSV as columns of values of any kind: numbers, true and false, ISO 8601 dates and times, or text.
+"""Cells of CSV as columns of any kind: numbers, booleans, ISO 8601 dates and times, or text.
 
-A column is of the narrowest kind that all its cells are; an empty cell, or another mark for no value, is missing.
+A column has the narrowest kind that fits all its cells; empty cells and other marks for missing values are missing.
 """
 
 import os
@@ -23,21 +23,21 @@ DATE = len("2024-12-31")
 INFINITE = set("infityINFITY")
 EPOCH = datetime(1970, 1, 1)
 TOGETHER = ({"integer", "float"}, {"date", "wall"})
-"""Kinds of which some cells of a column may be one and some the other: then all are the second."""
+"""Pairs of kinds that may be mixed in a column; the column then has the second kind."""
 
 
 def read_cells(
     path: str | os.PathLike[str], columns: Sequence[str], text: Collection[str] = ()
 ) -> dict[str, ColumnValues]:
-    """Return columns of a CSV file, of any kind.
+    """Read columns of any kind from a CSV file.
 
     Args:
         path: The file.
         columns: Their names.
-        text: Columns that are text, whatever their cells look like.
+        text: Columns to read as text, whatever their cells look like.
 
     Raises:
-        DataError: As `read_csv`, but not for cells that are empty or long.
+        DataError: As `read_csv`, except for empty and long cells.
     """
     path = path_of(path)
     parts: dict[str, list[ColumnValues]] = {name: [] for name in columns}
@@ -71,7 +71,7 @@ def _joined(parts: Sequence[ColumnValues], kind: str) -> ColumnValues:
 
 
 def values_of(cells: Sequence[str], text: bool = False) -> ColumnValues:
-    """Return cells as the narrowest kind that all of them are that are not missing.
+    """Return cells as the narrowest kind that fits all cells that are not missing.
 
     >>> [values_of(cells).kind for cells in (["1", "NA"], ["1.5", "2"], ["True", ""], ["2024-01-31"], ["1", "x"])]
     ['integer', 'float', 'boolean', 'date', 'text']
@@ -89,11 +89,11 @@ def values_of(cells: Sequence[str], text: bool = False) -> ColumnValues:
 
 
 def _plain(cells: list[str]) -> ColumnValues | None:
-    """Return different cells as numbers, true and false, or times; None where they are text."""
+    """Return distinct cells as numbers, booleans or times; None if they are text."""
     signs = set("".join(cells))
     if signs <= NUMERIC | INFINITE:
         with suppress(ValueError):
-            if signs <= WHOLE and max(map(len, cells)) < 19:  # all such numbers are int64
+            if signs <= WHOLE and max(map(len, cells)) < 19:  # these always fit int64
                 return ColumnValues("integer", np.array([int(cell) for cell in cells], np.int64))
         with suppress(ValueError):
             return ColumnValues("float", np.array([float(cell) for cell in cells], np.float64))

@@ -1,7 +1,7 @@
-"""Reads CSV with a header into columns, and writes it; whatever is not exactly that is refused with its line.
+"""Reading and writing CSV with a header; anything malformed is refused with its line.
 
-A column is of whole numbers, of numbers, of true and false, or of text, whichever is the narrowest that all its
-cells are; nothing is guessed from names.  `firesteel/cli/rows.py` picks features and labels out of the columns.
+A column has the narrowest type that fits all its cells: integers, numbers, booleans or text.  `firesteel/cli/rows.py`
+selects features and labels.
 """
 
 import csv
@@ -23,12 +23,12 @@ from firesteel.datasets.marks import is_number
 from firesteel.errors import DataError
 
 CHUNK = 2**18
-"""Cells turned into numbers at a time."""
+"""Number of cells converted at a time."""
 LETTERS = 200
-"""The longest text that a cell may hold: every cell of a column takes as much memory as its longest."""
+"""Greatest length of a text cell: every cell of a column takes as much memory as the longest one."""
 WHOLE = set("0123456789+-")
 NUMERIC = WHOLE | set(".eE")
-"""What numbers are written with, whole ones and any."""
+"""Characters of integers, and of numbers."""
 WORDS = {"true": True, "false": False}
 Column = NDArray[Any]
 
@@ -36,28 +36,38 @@ Column = NDArray[Any]
 def csv_columns(path: str | os.PathLike[str]) -> list[str]:
     """Return the names in the first line of a CSV file.
 
-    Raises DataError where the file cannot be read (`data-file`), or its first line names no columns (`data-csv`).
+    Raises DataError if the file cannot be read (`data-file`), or the first line is not a header (`data-csv`).
     """
     with _opened(path_of(path)) as (header, _):
         return header
 
 
 def read_csv(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[str, Column]:
-    """Return the named columns of a CSV file, each (n,): int64, float64, bool or text.
+    r"""Read columns of a CSV file with a header.
 
-    Lines end in any way, a byte order mark is skipped, blank lines are passed over.  Cells of the columns asked for
+    Lines may end in LF, CR LF or CR; a byte order mark and blank lines are skipped.  Cells of the requested columns
     must not be empty.
 
-    Raises DataError where the file cannot be read (`data-file`), a line has more or fewer cells than the header, a
-    quote stays open or bytes are not UTF-8 (`data-csv`), a cell is empty (`data-missing-value`) or holds a long text
-    (`data-text`); each with the file and the line.
+    Args:
+        path: The file, plain or compressed with gzip, bzip2 or xz.
+        columns: Names of the columns to read.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "two.csv"
-    ...     _ = path.write_text("size,kind\\n1.5,a\\n2,b\\n")
-    ...     read_csv(path, ["size", "kind"])
-    {'size': array([1.5, 2. ]), 'kind': array(['a', 'b'], dtype='<U1')}
+    Returns:
+        The columns by name, (n,) each: int64, float64, bool or text.
+
+    Raises:
+        DataError: If the file cannot be read (`data-file`); a line has more or fewer cells than the header, a quote
+            is not closed, or bytes are not UTF-8 (`data-csv`); a cell is empty (`data-missing-value`) or too long
+            (`data-text`).  The message shows the file and the line.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "two.csv"
+        ...     _ = path.write_text("size,kind\n1.5,a\n2,b\n")
+        ...     read_csv(path, ["size", "kind"])
+        {'size': array([1.5, 2. ]), 'kind': array(['a', 'b'], dtype='<U1')}
     """
     found = numbers_of(path_of(path), columns, ())
     assert found is not None
@@ -65,9 +75,9 @@ def read_csv(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[str, 
 
 
 def numbers_of(path: Path, columns: Sequence[str], numbers: Collection[str]) -> dict[str, Column] | None:
-    """Return columns as `read_csv` does, or None where some in `numbers` are not of numbers or of true and false.
+    """Return columns as `read_csv` does, or None if a column in `numbers` is neither numeric nor boolean.
 
-    Raises DataError as it does.
+    Raises DataError as `read_csv` does.
     """
     parts = {name: list[Column]() for name in columns}
     for name, cells in chunks(path, columns):
@@ -78,12 +88,12 @@ def numbers_of(path: Path, columns: Sequence[str], numbers: Collection[str]) -> 
         if name in numbers and (long or not _are_numbers({one.dtype.kind for one in parts[name]})):
             return None
     if not any(parts.values()):
-        raise DataError(f"{path}: there is no row below the header: give at least one", code="data-empty")
+        raise DataError(f"{path}: contains no rows below the header: give at least one", code="data-empty")
     return {name: _joined(path, name, arrays) for name, arrays in parts.items()}
 
 
 def _are_numbers(kinds: set[str]) -> bool:
-    """Return whether arrays of these kinds make a column of numbers alone, or of true and false alone."""
+    """Return whether arrays of these kinds form a numeric or a boolean column."""
     return kinds <= {"i", "f"} or kinds == {"b"}
 
 
@@ -92,7 +102,7 @@ def chunks(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]
     with _opened(path) as (header, rows):
         if missing := [name for name in columns if name not in header]:
             raise DataError(
-                f"{path}: there is no column {missing[0]!r}: it has {', '.join(header)}", code="data-column"
+                f"{path}: there is no column {missing[0]!r}: the columns are {', '.join(header)}", code="data-column"
             )
         at = [header.index(name) for name in columns]
         while chunk := list(islice(rows, max(1, CHUNK // len(header)))):
@@ -103,15 +113,15 @@ def chunks(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]
 def _too_long(path: Path, name: str) -> DataError:
     line, cell, count, rows = find_cell(path, name, lambda cell: len(cell) > LETTERS)
     return DataError(
-        f"{path}, line {line}: column {name!r} holds {len(cell):,} letters, {cell[:30]!r} and so on; {count:,} of "
-        f"{rows:,} rows hold more than {LETTERS}: a network takes numbers, and short texts as labels: name other "
+        f"{path}, line {line}: column {name!r} holds {len(cell):,} characters, {cell[:30]!r}...; {count:,} of "
+        f"{rows:,} rows have more than {LETTERS}: networks need numbers, or short text as labels: choose other "
         "columns with --features",
         code="data-text",
     )
 
 
 def find_cell(path: Path, name: str, wrong: Callable[[str], bool]) -> tuple[int, str, int, int]:
-    """Return line and text of the first cell of a column that is wrong, how many are, and how many rows there are."""
+    """Return the line and text of the first wrong cell of a column, and the numbers of wrong cells and of rows."""
     first, count, seen = (0, ""), 0, 0
     with _opened(path) as (header, rows):
         at = header.index(name)
@@ -124,20 +134,34 @@ def find_cell(path: Path, name: str, wrong: Callable[[str], bool]) -> tuple[int,
 
 
 def is_word(cell: str) -> bool:
-    """Return whether a cell holds true or false."""
+    """Return whether a cell is true or false."""
     return cell.strip().lower() in WORDS
 
 
 def write_csv(path: str | os.PathLike[str], columns: dict[str, Column]) -> None:
-    """Write columns of one length as CSV with a header; the file is whole or not there.
+    """Write columns of equal length as CSV with a header.  The write is atomic.
 
-    Raises DataError for no columns, or some that are not of one length (`data-shape`), and where the file is there
-    already (`data-exists`) or cannot be written (`data-write`).
+    Args:
+        path: The file.
+        columns: The columns by name: numbers, booleans or text, (n,) each.
+
+    Raises:
+        DataError: If there are no columns or their lengths differ (`data-shape`), or the file exists (`data-exists`)
+            or cannot be written (`data-write`).
+
+    Example:
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/two.csv"
+        >>> write_csv(path, {"size": np.array([1.5, 2.0]), "kind": np.array(["a", "b"])})
+        >>> print(open(path).read(), end="")
+        size,kind
+        1.5,a
+        2.0,b
     """
     arrays = [array_of(column, "biufU", "numbers, booleans or text") for column in columns.values()]
     if len({array.shape for array in arrays}) != 1 or arrays[0].ndim != 1:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(columns, arrays, strict=True))
-        raise DataError(f"{path}: columns must be of one length: {shapes or 'there are none'}", code="data-shape")
+        raise DataError(f"{path}: columns must have the same length: {shapes or 'there are none'}", code="data-shape")
     with written(path_of(path)) as file:
         text = [",".join(_quoted(str(name)) for name in columns)]
         step = max(1, CHUNK // len(arrays))
@@ -164,7 +188,7 @@ def _quoted(text: str) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
-    """Give the header of a file and its rows, each with the number of its line; refuse bytes that are no text."""
+    """Give the header and the rows of a file, each with its line number; refuse bytes that are not UTF-8."""
     try:
         with opened_text(path) as file:
             text = io.TextIOWrapper(file, encoding="utf-8", newline="")
@@ -199,21 +223,21 @@ def _header(path: Path, reader: Any) -> list[str]:
     except csv.Error as error:
         raise refuse(reader.line_num, f"{error}: is it CSV?") from None
     if not names:
-        raise refuse(1, "the file is empty, and its first line should name the columns")
+        raise refuse(1, "the file is empty: its first line must name the columns")
     line = reader.line_num
     if len(names) == 1 and (other := next((sign for sign in ";\t|" if sign in names[0]), None)):
-        raise refuse(line, f"cells stand between {other!r} and not between commas: write it with commas")
+        raise refuse(line, f"cells are separated by {other!r}: separate them by commas")
     if all(is_number(name) for name in names):
-        raise refuse(line, f"the first line holds numbers, {','.join(names)[:40]}, and should name the columns")
+        raise refuse(line, f"the first line must name the columns, but holds numbers: {','.join(names)[:40]}")
     for number, name in enumerate(names):
         if not name.strip() or name in names[:number]:
-            what = f"{name!r} names two columns" if name.strip() else f"column {number + 1} has no name"
-            raise refuse(line, f"{what}: give every column a name of its own")
+            what = f"two columns are called {name!r}" if name.strip() else f"column {number + 1} has no name"
+            raise refuse(line, f"{what}: give every column a different name")
     return names
 
 
 def _rows(path: Path, reader: Any, width: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are not blank; all of one width, or the first that is not is refused, with how many are."""
+    """Yield the rows that are not blank; refuse rows that are not as wide as the header, with their number."""
     ragged: tuple[int, int] | None = None
     seen = bad = 0
     try:
@@ -227,24 +251,24 @@ def _rows(path: Path, reader: Any, width: int) -> Iterator[tuple[int, list[str]]
                 yield reader.line_num, row
     except csv.Error as error:
         raise DataError(
-            f"{path}, line {reader.line_num}: {error}: look for a quote that stays open before there", code="data-csv"
+            f"{path}, line {reader.line_num}: {error}: look for an unclosed quote before this line", code="data-csv"
         ) from None
     if ragged is not None:
         line, cells = ragged
         raise DataError(
-            f"{path}, line {line}: {cells} cells, and the header names {width} columns; {bad:,} of {seen:,} rows are "
-            "like that: quote cells that hold a comma, and give every row as many",
+            f"{path}, line {line}: {cells} cells, but the header has {width} columns; {bad:,} of {seen:,} rows are "
+            "like that: quote cells that contain commas, and give every row the same number of cells",
             code="data-csv",
         )
 
 
 def _typed(cells: list[str]) -> Column:
-    """Return cells as the narrowest kind that all of them are."""
+    """Return cells as the narrowest type that fits all of them."""
     stripped = [cell.strip() for cell in cells]
     signs = set("".join(stripped))
     if all(stripped) and signs <= NUMERIC:
         with suppress(ValueError):
-            if signs <= WHOLE and max(map(len, stripped)) < 19:  # all such numbers are int64
+            if signs <= WHOLE and max(map(len, stripped)) < 19:  # these always fit int64
                 return np.array([int(cell) for cell in stripped], np.int64)
         with suppress(ValueError):
             values = np.array([float(cell) for cell in stripped], np.float64)
@@ -256,7 +280,7 @@ def _typed(cells: list[str]) -> Column:
 
 
 def _joined(path: Path, name: str, arrays: list[Column]) -> Column:
-    """Return a column out of its chunks; where one is text and another not, the whole is read again as text."""
+    """Return a column from its chunks; if only some are text, read the whole column again as text."""
     kinds = {array.dtype.kind for array in arrays}
     if kinds <= {"i", "f"} or len(kinds) == 1:
         column = np.concatenate(arrays)
@@ -268,7 +292,7 @@ def _joined(path: Path, name: str, arrays: list[Column]) -> Column:
         line, _, count, seen = find_cell(path, name, lambda cell: not cell)
         raise DataError(
             f"{path}, line {line}: column {name!r} is empty; {count:,} of {seen:,} rows are like that: fill it in, "
-            "drop those rows, or name other columns with --features",
+            "drop those rows, or choose other columns with --features",
             code="data-missing-value",
         )
     return column

@@ -1,8 +1,8 @@
-"""Files of rows and of settings: every reader opens its file here, and every writer.
+"""Opening and writing files of rows and settings, for all readers and writers.
 
-A file is read by what is in it, not by its name: gzip, bzip2 and xz are unpacked, of one member or several, up to
-what a file of that size may hold; byte order marks are skipped, and lines end in any way.  Writers never write over a
-file, and never half of one.
+The content decides, not the name: gzip, bzip2 and xz files, also of several members, are decompressed up to a
+plausible ratio; byte order marks are skipped; lines may end in LF, CR LF or CR.  Writers are atomic and never
+overwrite.
 """
 
 import bz2
@@ -25,30 +25,30 @@ from firesteel.errors import DataError
 
 Parsed = TypeVar("Parsed")
 HEAD, PIECE = 16, 2**20
-"""Bytes that say what a file is, and that are read at a time."""
+"""Number of bytes that identify a file, and that are read at a time."""
 LONGEST = 2**24
-"""The most letters that a line may have."""
+"""Greatest length of a line."""
 FREELY, TIMES = 2**26, 200
-"""Bytes that any packed file may hold, and as many times its size as a larger one may."""
+"""Decompressed size in bytes that is always accepted, and the greatest compression ratio beyond it."""
 PACKED: dict[bytes, tuple[str, Callable[[], Any]]] = {
     b"\x1f\x8b": ("gzip", functools.partial(zlib.decompressobj, wbits=31)),
     b"BZh": ("bzip2", bz2.BZ2Decompressor),
     b"\xfd7zXZ\0": ("xz", lzma.LZMADecompressor),
 }
-"""What files that are unpacked begin with, what packed them, and what unpacks one of their members."""
+"""First bytes of supported compressed files, with the name of the format and a decompressor of one member."""
 UNKNOWN = {
-    b"(\xb5/\xfd": "is packed by zstd: unpack it, or pack it by gzip",
-    b"\x04\x22M\x18": "is packed by lz4: unpack it, or pack it by gzip",
+    b"(\xb5/\xfd": "is compressed with zstd: decompress it, or use gzip",
+    b"\x04\x22M\x18": "is compressed with lz4: decompress it, or use gzip",
     b"7z\xbc\xaf": "is a 7z archive: unpack it",
 }
-"""What files that are packed otherwise begin with, and what to do about them."""
+"""First bytes of unsupported compressed files, and the remedy."""
 NO_TEXT = {
-    b"PK\x03\x04": "is a zip archive: unpack it; if it holds arrays, give --format numpy and the ending .npz",
-    b"PAR1": "is Parquet: give --format parquet",
-    b"\x89HDF": "is HDF5: write it as Parquet or .npy",
-    b"\x93NUMPY": "is an array of NumPy's: give --format numpy",
+    b"PK\x03\x04": "is a zip archive: unpack it; if it contains arrays, use --format numpy and the extension .npz",
+    b"PAR1": "is Parquet: use --format parquet",
+    b"\x89HDF": "is HDF5: convert it to Parquet or .npy",
+    b"\x93NUMPY": "is a NumPy array: use --format numpy",
 }
-"""What files that hold no text begin with, and what to do about them."""
+"""First bytes of files that are not text, and the remedy."""
 MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -61,15 +61,15 @@ MARKS = {
 
 @contextmanager
 def opened(path: Path, times: int = TIMES) -> Iterator[BinaryIO]:
-    """Open a file for reading, unpacked if its first bytes say that it is packed.
+    """Open a file for reading, and decompress it if its first bytes show that it is compressed.
 
     Args:
-        path: A plain file; anything else is refused, and not waited for.
-        times: As many times its size as a packed file may hold.
+        path: A regular file; pipes and devices are refused.
+        times: Greatest compression ratio.
 
     Raises:
-        DataError: It cannot be read (`data-file`), is damaged (`data-gzip`, `data-bzip2`, `data-xz`), is packed in a
-            way that is not known (`data-packed`), or holds too much (`data-size`).
+        DataError: If it cannot be read (`data-file`), is damaged (`data-gzip`, `data-bzip2`, `data-xz`), is
+            compressed in an unsupported way (`data-packed`), or is too large (`data-size`).
     """
     try:
         with open_plain(path) as file:
@@ -83,21 +83,21 @@ def opened(path: Path, times: int = TIMES) -> Iterator[BinaryIO]:
 
 @contextmanager
 def opened_text(path: Path) -> Iterator[BinaryIO]:
-    """Open a file of text as `opened` does, behind its byte order mark.
+    """Open a text file as `opened` does, after its byte order mark.
 
-    Raises DataError too where it is UTF-16 or UTF-32 (`data-encoding`), or no text at all (`data-text-file`).
+    Raises DataError also if it is UTF-16 or UTF-32 (`data-encoding`), or not text (`data-format`).
     """
     with opened(path) as file:
         head = _head(file)
         _refuse(path, head, NO_TEXT, "data-format")
         called = next((name for mark, name in MARKS.items() if head.startswith(mark)), None)
         if called is None and head.count(b"\0") >= max(2, len(head) // 3):
-            called = "UTF-16 without a mark"
+            called = "UTF-16 without a byte order mark"
         if called is not None:
             at = head.find(b"\0") if head[:1] < b"\x80" else 0
             raise DataError(
-                f"{path}, line 1: byte {at + 1} is {head[at]:02x}, which is not UTF-8: the text is {called}: save it "
-                "as UTF-8",
+                f"{path}, line 1: byte {at + 1} is {head[at]:02x}, which is not UTF-8 but {called}: save the file as "
+                "UTF-8",
                 code="data-encoding",
             )
         if head.startswith(codecs.BOM_UTF8):
@@ -113,7 +113,7 @@ def lines_of(path: Path, file: BinaryIO) -> Iterator[bytes]:
     """
     rest, number = b"", 1
     while piece := file.read(PIECE):
-        while piece.endswith(b"\r") and (more := file.read(1)):  # of CR LF the two stay together
+        while piece.endswith(b"\r") and (more := file.read(1)):  # do not split CR LF
             piece += more
         lines = (rest + piece).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         rest = lines.pop()
@@ -128,9 +128,19 @@ def lines_of(path: Path, file: BinaryIO) -> Iterator[bytes]:
 def parsed_lines(
     path: Path, parse: Callable[[bytes], Parsed | None], code: str, remedy: str
 ) -> list[tuple[int, Parsed]]:
-    """Return the number of each line of a text file, and what `parse` makes of it; a line that is None is left out.
+    """Parse a text file line by line.
 
-    Raises DataError with the first line for which `parse` raises ValueError, and how many such lines there are.
+    Args:
+        path: The file.
+        parse: Parses a line; None skips it, ValueError refuses it.
+        code: Code of the error.
+        remedy: What to do about wrong lines.
+
+    Returns:
+        The parsed lines with their numbers.
+
+    Raises:
+        DataError: With the first wrong line and the number of wrong lines; or if there are no rows (`data-empty`).
     """
     found: list[tuple[int, Parsed]] = []
     wrong, bad = "", 0
@@ -144,12 +154,12 @@ def parsed_lines(
     if bad:
         raise DataError(f"{wrong}; {bad:,} of {bad + len(found):,} lines are wrong: {remedy}", code=code)
     if not found:
-        raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
+        raise DataError(f"{path}: contains no rows: give at least one", code="data-empty")
     return found
 
 
 def refuse_rows(path: Path | str, column: str, wrong: NDArray[np.bool_], what: str, remedy: str, code: str) -> None:
-    """Raise DataError where a row is wrong, with the first such row and how many there are."""
+    """Raise DataError if rows are wrong, with the first one and their number."""
     if wrong.any():
         raise DataError(
             f"{path}: column {column!r} holds {what} at row {int(wrong.argmax())}; {int(wrong.sum()):,} of "
@@ -159,7 +169,7 @@ def refuse_rows(path: Path | str, column: str, wrong: NDArray[np.bool_], what: s
 
 
 def fill(array: NDArray[Any], read: Callable[[int], bytes]) -> int:
-    """Read into an array, a piece at a time; return how many bytes came."""
+    """Read into an array piece by piece; return the number of bytes read."""
     flat, done = array.reshape(-1).view(np.uint8), 0
     while done < flat.size and (piece := read(min(PIECE, flat.size - done))):
         flat[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
@@ -168,7 +178,7 @@ def fill(array: NDArray[Any], read: Callable[[int], bytes]) -> int:
 
 
 def text_lines(path: Path, file: TextIO) -> Iterator[str]:
-    """Yield the lines of an open text with their ends.  Raises DataError for a long one."""
+    """Yield the lines of an open text file with their ends.  Raises DataError for lines that are too long."""
     for number, line in enumerate(iter(functools.partial(file.readline, LONGEST + 1), ""), 1):
         if len(line) > LONGEST:
             raise too_long(path, number)
@@ -176,13 +186,13 @@ def text_lines(path: Path, file: TextIO) -> Iterator[str]:
 
 
 def too_long(path: Path, line: int) -> DataError:
-    """Return the error for a line that never seems to end."""
-    what = f"the line has more than {LONGEST:,} letters: is it text, and of lines?"
+    """Return the error for a line that is too long."""
+    what = f"the line has more than {LONGEST:,} characters: is this a text file?"
     return DataError(f"{path}, line {line:,}: {what}", code="data-line")
 
 
 def _head(file: Any) -> bytes:
-    """Return the first bytes of a file that has just been opened."""
+    """Return the first bytes of a newly opened file."""
     head: bytes = file.peek(HEAD)[:HEAD]
     return head
 
@@ -194,7 +204,7 @@ def _refuse(path: Path, head: bytes, kinds: dict[bytes, str], code: str) -> None
 
 
 class Unpacked(io.BufferedReader):
-    """What is packed in a file, unpacked.  packed: the file."""
+    """The decompressed content of a file; `packed` is the raw stream."""
 
     def __init__(self, packed: "_Members") -> None:
         super().__init__(packed)
@@ -202,15 +212,15 @@ class Unpacked(io.BufferedReader):
 
 
 class _Members(io.RawIOBase):
-    """What is packed in a file, one member after another; no more is unpacked than is asked for.
+    """The decompressed content of a file, one member after another; no more is decompressed than is requested.
 
     Args:
         file: The file, at its first byte.
-        path: What it is called in messages.
-        times: As many times its size as may come of it, beyond FREELY bytes.
+        path: Its name, for messages.
+        times: Greatest compression ratio, beyond FREELY bytes.
 
     Raises:
-        DataError: It is cut or damaged, or holds too much.
+        DataError: If the file is truncated, damaged or too large.
     """
 
     def __init__(self, file: BinaryIO, path: Path, times: int) -> None:
@@ -225,11 +235,11 @@ class _Members(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return how many bytes have been unpacked."""
+        """Return the number of bytes decompressed."""
         return self.at
 
     def readinto(self, buffer: Any, /) -> int:
-        """Unpack into a buffer; return how many bytes that gave, 0 at the end."""
+        """Decompress into a buffer; return the number of bytes, 0 at the end."""
         out = b""
         while len(out) < min(HEAD, len(buffer)):
             if self.inner.eof and not self._next_member():
@@ -247,7 +257,7 @@ class _Members(io.RawIOBase):
         buffer[: len(out)] = out
         self.at += len(out)
         if self.at > self.most:
-            what = f"{self.size:,} bytes unpack to more than {self.most:,}: unpack it yourself, if that is right"
+            what = f"{self.size:,} bytes decompress to more than {self.most:,}: decompress it first if that is right"
             raise DataError(f"{self.path}: {what}", code="data-size")
         return len(out)
 
@@ -256,20 +266,20 @@ class _Members(io.RawIOBase):
         return packed
 
     def _next_member(self) -> bool:
-        """Begin with the next member; return False where the file ends."""
+        """Start the next member; return False at the end of the file."""
         rest: bytes = self.inner.unused_data
         while len(rest) < len(self.magic) and (more := self.file.read(PIECE >> 4)):
             rest += more
         if not rest:
             return False
         if not rest.startswith(self.magic):
-            raise self.damaged("the end of the file, found bytes behind the stream")
+            raise self.damaged("the end of the file, found bytes after the stream")
         self.inner, self.members, self.rest = self.fresh(), self.members + 1, rest
         return True
 
     def damaged(self, what: str) -> DataError:
-        """Return the error that says what was expected and found."""
-        message = f"{self.path}: {self.kind}, after unpacked byte {self.at}: expected {what}; fetch the file again"
+        """Return the error with what was expected and found."""
+        message = f"{self.path}: {self.kind}, after unpacked byte {self.at}: expected {what}; download the file again"
         return DataError(message, code=f"data-{self.kind}")
 
 
@@ -277,13 +287,13 @@ class _Members(io.RawIOBase):
 
 
 def must_not_exist(path: Path) -> None:
-    """Raise DataError if there is such a file, which is never overwritten."""
-    if os.path.exists(path):  # False where one may not look: writing says why
-        raise DataError(f"{path}: is there already; delete it, or name another folder", code="data-exists")
+    """Raise DataError if the file exists; files are never overwritten."""
+    if os.path.exists(path):  # False without permission: writing then reports it
+        raise DataError(f"{path}: already exists; delete it, or choose another folder", code="data-exists")
 
 
 def array_of(values: Any, kinds: str = "biuf", what: str = "numbers") -> NDArray[Any]:
-    """Return what is to be written as an array; raise DataError unless it is of one of NumPy's kinds.
+    """Return values to be written as an array.  Raises DataError unless it is of one of NumPy's kinds.
 
     >>> array_of([1, 2.5])
     array([1. , 2.5])
@@ -291,7 +301,7 @@ def array_of(values: Any, kinds: str = "biuf", what: str = "numbers") -> NDArray
     try:
         array = np.asarray(values)
     except ValueError:
-        raise DataError("ragged rows cannot be written: all must have as many values", code="data-shape") from None
+        raise DataError("ragged rows cannot be written: all must have the same length", code="data-shape") from None
     if array.dtype.kind not in kinds:
         raise DataError(f"{array.dtype} values cannot be written: they must be {what}", code="data-shape")
     return array
@@ -299,9 +309,9 @@ def array_of(values: Any, kinds: str = "biuf", what: str = "numbers") -> NDArray
 
 @contextmanager
 def written(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to write to, which gets its name when all is written.
+    """Give a file to write to, which gets its name when it is complete.
 
-    Raises DataError where it is there already (`data-exists`) or cannot be written (`data-write`).
+    Raises DataError if it exists (`data-exists`) or cannot be written (`data-write`).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -315,7 +325,7 @@ def written(path: Path) -> Iterator[BinaryIO]:
         with replacing(path, over=False) as file:
             yield file
     except FileExistsError:
-        must_not_exist(path)  # another has taken the name meanwhile
+        must_not_exist(path)  # created meanwhile by another process
         raise
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}", code="data-write") from error

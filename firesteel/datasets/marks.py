@@ -1,4 +1,4 @@
-"""What stands for a value that is missing, and what is written as a number: the same for all readers."""
+"""Marks for missing values, and numbers as text; the same rules for all readers."""
 
 import math
 import re
@@ -10,19 +10,19 @@ MISSING = (
     *("(null)", "<na>", "<null>", "missing", "n.a", "n.a.", "n/a", "na", "nat", "nil", "none", "null"),
     *("not applicable", "not available", "undefined"),
 )
-"""Marks for no value, in small letters and without spaces around."""
+"""Marks for missing values, in lower case and without surrounding spaces."""
 NUMBER = re.compile(r"[+-]?(\d++\.?\d*+|\.\d++)([eE][+-]?\d++)?", re.ASCII)
-"""A number as text, as people and programs write it."""
+"""A number as text, in any common notation."""
 NUMERAL = r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-"""A number as text; with a zero before it, as in 007, it is a name."""
+"""A number as text, without leading zeros: 007 is a name."""
 CODE = r"[0-9]+"
-"""A name that is written in digits."""
+"""A name that consists of digits."""
 MANY = 20
-"""Numbers that are more than these are no names of classes."""
+"""Greatest number of distinct numbers that can be class names."""
 
 
 def is_missing(text: str) -> bool:
-    r"""Return whether a text stands for a value that is missing.
+    r"""Return whether a text is a mark for a missing value.
 
     >>> [is_missing(text) for text in (" NA ", "None", "?", r"\N", "no", "0")]
     [True, True, True, True, False, False]
@@ -31,9 +31,12 @@ def is_missing(text: str) -> bool:
 
 
 def are_stray(texts: int, numbers: int, rows: int) -> bool:
-    """Return whether texts among numbers are what stands for a value that is missing, and no classes of their own.
+    """Return whether texts among numbers are marks for missing values rather than classes.
 
-    texts: how many rows hold one that is neither a number nor a code.  numbers: how many distinct ones there are.
+    Args:
+        texts: Number of rows with a text that is neither a number nor a code.
+        numbers: Number of distinct numbers.
+        rows: Number of rows.
 
     >>> are_stray(1, 63, 5_000), are_stray(1, 3, 5_000), are_stray(4_000, 63, 5_000)
     (True, False, False)
@@ -42,7 +45,7 @@ def are_stray(texts: int, numbers: int, rows: int) -> bool:
 
 
 def is_number(text: str) -> bool:
-    """Return whether a text is a finite number, however it is written.
+    """Return whether a text is a finite number, in any notation.
 
     >>> [is_number(text) for text in ("1.", " -2e3", "007", "1e999", "1_0", "nan")]
     [True, True, True, False, False, False]
@@ -51,7 +54,7 @@ def is_number(text: str) -> bool:
 
 
 def is_numeral(text: str) -> bool:
-    """Return whether a text is a finite number.
+    """Return whether a text is a finite number without leading zeros.
 
     >>> [is_numeral(text) for text in ("1", "-2.0", " 1e3 ", "007", "1e999", "1,5")]
     [True, True, True, False, False, False]

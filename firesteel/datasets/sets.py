@@ -1,8 +1,7 @@
-"""The data sets that have a name: how each is loaded, what its pixels mean, where it comes from and who may copy it.
+"""The named data sets: how each is loaded, the meaning of its pixels, its source and its licence.
 
-The digits lie in the package, small and free enough to ship (CC BY 4.0, attribution with the data).  Others are four
-IDX files from a folder of yours, from the cache, or from a mirror, in that order; whatever the way, each file must
-match a pinned SHA-256, and nothing else is ever put in its place.  A new set is a row of `SETS`.
+The digits are part of the package (CC BY 4.0, attribution with the data).  Others are four IDX files from a local
+folder, the cache or a mirror, in this order; each file must match a pinned SHA-256.  A new set is a row of `SETS`.
 """
 
 import http.client
@@ -23,9 +22,9 @@ from firesteel.datasets.binary import read_packed, read_pinned
 from firesteel.errors import DataError
 
 TIMEOUT_SECONDS = 30
-"""For a mirror to say anything."""
+"""Timeout of a mirror's first answer."""
 MAX_SECONDS = 600
-"""For a whole file."""
+"""Timeout of a download."""
 MAX_DOWNLOAD = 32 * 2**20
 
 LabelledImages = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -34,13 +33,15 @@ LabelledImages = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Pinned:
-    """A data set that has to be fetched.
+    """A data set that is downloaded.
 
-    title: what it is called.  folder: where its files lie, in FIRESTEEL_DATA or in the cache.
-    files: {name without .gz: SHA-256}, training images and labels, then those of the test.
-    mirrors: addresses of folders that serve the files gzipped.
-    read: `read_pinned` where the sums are those of the unpacked content, `read_packed` where they are those
-    of the gzip files.
+    Args:
+        title: Its name in messages.
+        folder: The folder of its files in FIRESTEEL_DATA or the cache.
+        files: SHA-256 by file name without .gz: training images and labels, then test images and labels.
+        mirrors: URLs of folders with the gzip files.
+        read: `read_pinned` if hashes are those of the decompressed content, `read_packed` if those of the gzip files.
+        endings: Accepted extensions of the files.
     """
 
     title: str
@@ -53,8 +54,8 @@ class Pinned:
     def load(self) -> tuple[LabelledImages, LabelledImages]:
         """Return the training and the test part.
 
-        Read from `$FIRESTEEL_DATA/folder` and nowhere else if FIRESTEEL_DATA is set; else from the cache, which is
-        filled from the mirrors.  Raises DataError as the loaders say.
+        If FIRESTEEL_DATA is set, files are read from `$FIRESTEEL_DATA/folder` only; otherwise from the cache, which
+        is filled from the mirrors.  Raises DataError as documented by the loaders.
         """
         x_train, y_train, x_test, y_test = map(self._load, self.files)
         return (x_train, y_train), (x_test, y_test)
@@ -77,8 +78,8 @@ class Pinned:
         wanted = " or ".join(name + end for end in self.endings)
         found = f"no {wanted} in it" if folder.is_dir() else "no such folder"
         raise DataError(
-            f"{folder}: {found}; FIRESTEEL_DATA is set, so {self.title} is read from there and nowhere else: put the "
-            f"four {self.title} files there, or unset FIRESTEEL_DATA to download them",
+            f"{folder}: {found}; FIRESTEEL_DATA is set, so {self.title} is read only from there: put the four "
+            f"{self.title} files there, or unset FIRESTEEL_DATA to download them",
             code="data-missing",
         )
 
@@ -87,8 +88,8 @@ class Pinned:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(
-                f"{folder}: the cache folder cannot be made: {error.strerror}; set XDG_CACHE_HOME to a folder "
-                "that can be written to",
+                f"{folder}: the cache folder cannot be created: {error.strerror}; set XDG_CACHE_HOME to a writable "
+                "folder",
                 code="data-download",
             ) from error
         causes = []
@@ -103,8 +104,8 @@ class Pinned:
                 causes.append(f"  {mirror}: {' '.join(str(error).split()) or type(error).__name__}")
         raise DataError(
             "\n".join([f"{name}.gz could not be downloaded:", *causes])
-            + "\nuse load_digits() (`--data digits`), which needs no network, or set FIRESTEEL_DATA to a folder "
-            f"that holds {self.folder}/ with the four files",
+            + "\nuse load_digits() (`--data digits`), which needs no download, or set FIRESTEEL_DATA to a folder "
+            f"that contains {self.folder}/ with the four files",
             code="data-download",
         )
 
@@ -133,19 +134,23 @@ REMEDY = "install firesteel again"
 
 
 def load_digits() -> tuple[LabelledImages, LabelledImages]:
-    """Small handwritten digits as `(x_train, y_train), (x_test, y_test)`; no network, no other package.
+    """Load small handwritten digits; they are part of the package and need no download.
 
-    x_train: (1438, 8, 8), x_test: (359, 8, 8), uint8 in 0..16 (ink per cell); y_train: (1438,),
-    y_test: (359,), uint8 in 0..9.  Every fifth row is a test row.
+    Every fifth image is a test image.
 
-    Raises `DataError` when the installed files are missing or differ from those released.
+    Returns:
+        (x_train, y_train), (x_test, y_test): images (1438, 8, 8) and (359, 8, 8), uint8 in 0..16, and labels (1438,)
+        and (359,), uint8 in 0..9.
 
-    >>> (x_train, y_train), (x_test, y_test) = load_digits()
-    >>> x_train.shape, x_test.shape, int(x_train.max())
-    ((1438, 8, 8), (359, 8, 8), 16)
+    Raises:
+        DataError: If the installed files are missing or differ from the released ones.
 
-    Source: E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository, DOI 10.24432/C50P49,
-    the test part.
+    Example:
+        >>> (x_train, y_train), (x_test, y_test) = load_digits()
+        >>> x_train.shape, x_test.shape, int(x_train.max())
+        ((1438, 8, 8), (359, 8, 8), 16)
+
+    Source: E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository, DOI 10.24432/C50P49, the test part.
     """
     x, y = _digits("images-idx3-ubyte.gz", IMAGES), _digits("labels-idx1-ubyte.gz", LABELS)
     test = np.arange(len(y)) % 5 == 4
@@ -153,7 +158,7 @@ def load_digits() -> tuple[LabelledImages, LabelledImages]:
 
 
 def _digits(name: str, sha256: str) -> Any:
-    """Return the array of one of the files, wherever the package lies: in a folder, or in a zip."""
+    """Return the array of a file, whether the package is a folder or a zip."""
     with as_file(FOLDER / name) as path:
         return read_pinned(path, sha256, REMEDY)
 
@@ -170,21 +175,28 @@ MNIST = Pinned(
     mirrors=("https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/"),
     read=read_pinned,
 )
-"""Its licence (CC BY-SA 3.0) keeps it out of this package."""
+"""Not part of the package because of its licence (CC BY-SA 3.0)."""
 
 
 def load_mnist() -> tuple[LabelledImages, LabelledImages]:
-    """MNIST as `(x_train, y_train), (x_test, y_test)`, the tuple Keras gives.
+    """Load MNIST, as `keras.datasets.mnist.load_data` returns it.
 
-    x_train: (60000, 28, 28), x_test: (10000, 28, 28), uint8 in 0..255; y_train: (60000,), y_test: (10000,),
-    uint8 in 0..9.
+    If FIRESTEEL_DATA is set, files are read from `$FIRESTEEL_DATA/mnist` only; otherwise from the cache
+    (`$XDG_CACHE_HOME/firesteel/mnist` or `~/.cache/firesteel/mnist`), which is filled from two mirrors.
 
-    Read from `$FIRESTEEL_DATA/mnist` and nowhere else if FIRESTEEL_DATA is set; else from the cache
-    (`$XDG_CACHE_HOME/firesteel/mnist`, `~/.cache/firesteel/mnist`), which is filled from two mirrors.
+    Returns:
+        (x_train, y_train), (x_test, y_test): images (60000, 28, 28) and (10000, 28, 28), uint8 in 0..255, and labels
+        (60000,) and (10000,), uint8 in 0..9.
 
-    Raises `DataError` when a file is missing (`data-missing`), cannot be fetched (`data-download`), is
-    damaged (`data-idx`, `data-gzip`), cannot be read (`data-file`) or is not the MNIST file of that name
-    (`data-hash`).
+    Raises:
+        DataError: If a file is missing (`data-missing`), cannot be downloaded (`data-download`), is damaged
+            (`data-idx`, `data-gzip`), cannot be read (`data-file`), or is not the MNIST file of that name
+            (`data-hash`).
+
+    Example:
+        ```python
+        (x_train, y_train), (x_test, y_test) = load_mnist()
+        ```
 
     Source: Y. LeCun and C. Cortes, CC BY-SA 3.0.
     """
@@ -207,27 +219,34 @@ FASHION_MNIST = Pinned(
     read=read_packed,
     endings=(".gz",),
 )
-"""Published are the sums of the gzip files, not of what is in them, so those are pinned and only they are taken."""
+"""The published hashes are those of the gzip files, so only gzip files are accepted."""
 CLASSES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
-"""What each label stands for."""
+"""Names of the classes."""
 
 
 def load_fashion_mnist() -> tuple[LabelledImages, LabelledImages]:
-    """Fashion-MNIST as `(x_train, y_train), (x_test, y_test)`, the tuple Keras gives.
+    """Load Fashion-MNIST, as `keras.datasets.fashion_mnist.load_data` returns it.
 
-    x_train: (60000, 28, 28), x_test: (10000, 28, 28), uint8 in 0..255; y_train: (60000,), y_test: (10000,),
-    uint8 in 0..9, which `CLASSES` names.
+    If FIRESTEEL_DATA is set, the four .gz files are read from `$FIRESTEEL_DATA/fashion-mnist` only; otherwise from
+    the cache (`$XDG_CACHE_HOME/firesteel/fashion-mnist` or `~/.cache/firesteel/fashion-mnist`), which is filled from
+    two mirrors. Each gzip file must have the SHA-256 that TensorFlow Datasets lists; the publisher lists the MD5 of
+    the same files.
 
-    Read from the four .gz files in `$FIRESTEEL_DATA/fashion-mnist` and nowhere else if FIRESTEEL_DATA is set; else
-    from the cache (`$XDG_CACHE_HOME/firesteel/fashion-mnist`, `~/.cache/firesteel/fashion-mnist`), which is filled
-    from two mirrors.  Pinned is the SHA-256 of each gzip file, as TensorFlow Datasets lists it; the publisher's own
-    page gives the MD5 of the same files.
+    Returns:
+        (x_train, y_train), (x_test, y_test): images (60000, 28, 28) and (10000, 28, 28), uint8 in 0..255, and labels
+        (60000,) and (10000,), uint8 in 0..9, named by `firesteel.datasets.sets.CLASSES`.
 
-    Raises `DataError` when a file is missing (`data-missing`), cannot be fetched (`data-download`), is
-    damaged (`data-idx`, `data-gzip`), cannot be read (`data-file`) or is not the file of that name (`data-hash`).
+    Raises:
+        DataError: If a file is missing (`data-missing`), cannot be downloaded (`data-download`), is damaged
+            (`data-idx`, `data-gzip`), cannot be read (`data-file`), or is not the file of that name (`data-hash`).
+
+    Example:
+        ```python
+        (x_train, y_train), (x_test, y_test) = load_fashion_mnist()
+        ```
 
     Source: H. Xiao, K. Rasul and R. Vollgraf, 2017, arXiv:1708.07747; Zalando SE, MIT licence.
     """
@@ -236,9 +255,17 @@ def load_fashion_mnist() -> tuple[LabelledImages, LabelledImages]:
 
 @dataclass(frozen=True)
 class DataSet:
-    """load: gives the training and the test part.  picture: height and width.  ink: the pixel value of full ink.
+    """A named data set.
 
-    files: how the names of files made of it begin.  classes: what the labels stand for, where they are no digits.
+    Args:
+        load: Returns the training and the test part.
+        picture: Height and width.
+        ink: The largest pixel value.
+        files: Beginning of the names of converted files.
+        holds: Description.
+        comes_from: Source.
+        licence: Licence.
+        classes: Names of the classes; None for digits.
     """
 
     load: Callable[[], tuple[LabelledImages, LabelledImages]]
@@ -258,7 +285,7 @@ SETS: dict[str, DataSet] = {
         16,
         "digits",
         "1,438 and 359 handwritten digits of 8 x 8 pixels",
-        "in the package; Alpaydin and Kaynak 1998, UCI, DOI 10.24432/C50P49",
+        "the package; Alpaydin and Kaynak 1998, UCI, DOI 10.24432/C50P49",
         "CC BY 4.0",
     ),
     "fashion-mnist": DataSet(
@@ -267,7 +294,7 @@ SETS: dict[str, DataSet] = {
         255,
         "fashion-mnist",
         "60,000 and 10,000 pictures of clothing, of 28 x 28 pixels",
-        "$FIRESTEEL_DATA/fashion-mnist, or fetched once from two mirrors; Zalando 2017, arXiv:1708.07747",
+        "$FIRESTEEL_DATA/fashion-mnist, or downloaded once from two mirrors; Zalando 2017, arXiv:1708.07747",
         "MIT",
         CLASSES,
     ),
@@ -277,7 +304,7 @@ SETS: dict[str, DataSet] = {
         255,
         "mnist-digits",
         "60,000 and 10,000 handwritten digits of 28 x 28 pixels",
-        "$FIRESTEEL_DATA/mnist, or fetched once from two mirrors; LeCun and Cortes",
+        "$FIRESTEEL_DATA/mnist, or downloaded once from two mirrors; LeCun and Cortes",
         "CC BY-SA 3.0",
     ),
 }

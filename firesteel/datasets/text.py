@@ -1,7 +1,7 @@
-"""Text of numbers: LIBSVM, `label index:value ...` with zeros left out, and plain rows with spaces between.
+"""Text files of numbers: LIBSVM, `label index:value ...` without zeros, and plain rows separated by spaces.
 
-The readers make whole rows of it, zeros included, and refuse what would not fit; Spark's own keep LIBSVM sparse, and
-`firesteel.spark.lines` reads plain rows on a cluster.  What is written `numpy.loadtxt` reads, and lessons.
+The readers return dense rows and refuse what would not fit in memory.  Spark's reader keeps LIBSVM sparse, and
+`firesteel.spark.lines` reads plain rows on a cluster.  `numpy.loadtxt` can read the files written here.
 """
 
 import math
@@ -24,11 +24,11 @@ from firesteel.errors import ConfigError, DataError
 # LIBSVM
 
 CHUNK = 2**20
-"""Values turned into text at a time."""
+"""Number of values formatted at a time."""
 MOST_BYTES = 2**32
-"""The largest array that is made of a file."""
+"""Greatest size of an array read from a file."""
 FREELY, DENSER = 2**25, 2_000
-"""Bytes that an array may have whatever the file, and as many times the text's as a larger one may."""
+"""Size of an array in bytes that is always accepted, and the greatest multiple of the text's size beyond it."""
 VALUE = NUMBER.pattern.encode()
 PAIR = rb"\d{1,18}+:" + VALUE
 QUERY = rb"qid:\d{1,18}+"
@@ -38,20 +38,32 @@ LINE = re.compile(rb"\s*" + VALUE + rb"(?:[ \t]++" + QUERY + rb")?+(?:[ \t]++" +
 def read_libsvm(
     path: str | os.PathLike[str], inputs: int | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return x, (n, I), and y, (n,), of a LIBSVM file; I is the largest index in it unless `inputs` says more.
+    r"""Read a LIBSVM file as dense rows.
 
-    Indices count from 1 and rise within a line; blank lines, comments from # on and SVMlight's qid are passed over.
+    Indices start at 1 and increase within a line.  Blank lines, comments after # and SVMlight's qid are ignored.
 
-    Raises DataError, with the file and the line, where the file cannot be read (`data-file`), a line is anything else
-    or an index is above `inputs` (`data-libsvm`), or all rows would take more than 4 GiB (`data-size`).
+    Args:
+        path: The file, plain or compressed with gzip, bzip2 or xz.
+        inputs: Number of inputs; None is the largest index in the file.
 
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder) / "two.txt"
-    ...     _ = path.write_text("3 2:7 3:0.5\\n-1\\n")
-    ...     read_libsvm(path)
-    (array([[0. , 7. , 0.5],
-           [0. , 0. , 0. ]]), array([ 3., -1.]))
+    Returns:
+        x, (n, I), and y, (n,).
+
+    Raises:
+        ConfigError: If `inputs` is not a positive integer.
+        DataError: If the file cannot be read (`data-file`), a line is malformed or has an index above `inputs`
+            (`data-libsvm`), or the rows would take more than 4 GiB (`data-size`).  The message shows the file and the
+            line.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "two.txt"
+        ...     _ = path.write_text("3 2:7 3:0.5\n-1\n")
+        ...     read_libsvm(path)
+        (array([[0. , 7. , 0.5],
+               [0. , 0. , 0. ]]), array([ 3., -1.]))
 
     Source: C.-C. Chang and C.-J. Lin, LIBSVM, the README's "Installation and Data Format".
     """
@@ -73,8 +85,8 @@ def read_libsvm(
     if size > min(MOST_BYTES, most):
         words = f"{MOST_BYTES >> 30} GiB" if size > MOST_BYTES else f"{DENSER:,} times its text"
         raise DataError(
-            f"{path}, line {line}: with index {width:,} {len(rows):,} rows take more than {words}, zeros included: "
-            "give fewer, or use --engine spark",
+            f"{path}, line {line}: with index {width:,}, {len(rows):,} dense rows take more than {words}: use fewer "
+            "rows, or --engine spark",
             code="data-size",
         )
     x = np.zeros((len(rows), width))
@@ -84,32 +96,32 @@ def read_libsvm(
 
 
 def _libsvm_row(text: bytes, inputs: int | None) -> tuple[float, NDArray[np.int64], NDArray[np.float64]]:
-    """Return the label, the indices and the values of a line.  Raises ValueError with what is wrong with it."""
+    """Return the label, the indices and the values of a line.  Raises ValueError if it is malformed."""
     if LINE.fullmatch(text) is None:
         raise ValueError(_wrong(text))
     label, *pairs = re.sub(QUERY, b"", text).replace(b":", b" ").split()
     at, values = np.array([*map(int, pairs[::2])], np.int64), np.array([*map(float, pairs[1::2])], np.float64)
     if len(at) and at[0] < 1:
-        raise ValueError("index 0, and LIBSVM counts from 1: add 1 to every index")
+        raise ValueError("index 0, but LIBSVM counts from 1: add 1 to every index")
     if (np.diff(at) <= 0).any():
         where = int((np.diff(at) <= 0).argmax())
-        raise ValueError(f"index {at[where + 1]} comes after {at[where]}: indices must rise within a line")
+        raise ValueError(f"index {at[where + 1]} comes after {at[where]}: indices must increase within a line")
     if not np.isfinite(values).all() or not math.isfinite(float(label)):
         raise ValueError("a number too large for float64")
     if inputs is not None and len(at) and at[-1] > inputs:
-        raise ValueError(f"index {at[-1]}, and there are {inputs} inputs")
+        raise ValueError(f"index {at[-1]}, but there are {inputs} inputs")
     return float(label), at, values
 
 
 def _wrong(text: bytes) -> str:
-    """Return what is wrong with a line, in words."""
+    """Return what is wrong with a line."""
     words = text.split()
     if not re.fullmatch(VALUE, words[0]):
-        return f"{_shown(words[0])} is not a label: a line is `label index:value ...`, all numbers"
+        return f"{_shown(words[0])} is not a label: a line must be `label index:value ...`, all numbers"
     for at, word in enumerate(words[1:]):
         if not re.fullmatch(PAIR, word) and (at or not re.fullmatch(QUERY, word)):
-            return f"{_shown(word)} is not index:value, with a whole number and a finite one"
-    return "the words are not divided by spaces"
+            return f"{_shown(word)} is not index:value with an integer and a finite number"
+    return "the numbers are not separated by spaces"
 
 
 def _shown(word: bytes) -> str:
@@ -117,29 +129,32 @@ def _shown(word: bytes) -> str:
 
 
 def write_libsvm(path: str | os.PathLike[str], x: NDArray[Any], y: NDArray[Any]) -> None:
-    """Write rows as LIBSVM text: a line `label index:value ...` a row, indices from 1 and rising, no zeros.
+    """Write rows as LIBSVM text: one line `label index:value ...` per row, without zeros.  The write is atomic.
 
-    x: (n, ...) numbers, each row flattened.  y: (n,) numbers.
-    The file is written under another name and renamed, so it is whole or not there.
+    Args:
+        path: The file.
+        x: The inputs, (n, ...); each row is flattened.
+        y: The labels, (n,), as numbers.
 
-    Raises `DataError` when x and y are anything else (`data-shape`), and when the file is there already
-    (`data-exists`) or cannot be written (`data-write`).
+    Raises:
+        DataError: If x and y are not finite numbers of these shapes (`data-shape`), or the file exists
+            (`data-exists`) or cannot be written (`data-write`).
 
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder) / "two.txt"
-    ...     write_libsvm(path, np.array([[0, 7, 255], [0, 0, 0]], np.uint8), np.array([3, 1], np.uint8))
-    ...     print(path.read_text(), end="")
-    3 2:7 3:255
-    1
+    Example:
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/two.txt"
+        >>> write_libsvm(path, np.array([[0, 7, 255], [0, 0, 0]], np.uint8), np.array([3, 1], np.uint8))
+        >>> print(open(path).read(), end="")
+        3 2:7 3:255
+        1
 
     Source: C.-C. Chang and C.-J. Lin, LIBSVM, the README's "Installation and Data Format".
     """
     x, y = array_of(x), array_of(y)
     if not x.ndim or not np.isfinite(x).all() or not np.isfinite(y).all() or y.shape != x.shape[:1]:
         raise DataError(
-            f"x is {x.dtype} of shape {x.shape} and y {y.dtype} of {y.shape}: both must be finite numbers, "
-            "one label a row",
+            f"x is {x.dtype} of shape {x.shape} and y {y.dtype} of {y.shape}: both must be finite numbers, with one "
+            "label per row",
             code="data-shape",
         )
     rows = x.reshape(len(x), math.prod(x.shape[1:]))
@@ -150,7 +165,7 @@ def write_libsvm(path: str | os.PathLike[str], x: NDArray[Any], y: NDArray[Any])
 
 
 def _libsvm_lines(x: NDArray[Any], y: NDArray[Any]) -> bytes:
-    """Return the lines: labels and pairs in a table of fixed width, and then without the zero bytes that fill it."""
+    """Return the lines, formatted in a table of fixed width from which the padding is removed."""
     row, at = np.nonzero(x)
     values, which = np.unique(x[row, at], return_inverse=True)
     places = np.array([f" {number + 1}:" for number in range(x.shape[1])], "S")[at]
@@ -170,18 +185,27 @@ def _number(value: float) -> str:
 
 
 def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:
-    """Return the numbers of a text file, (lines, numbers a line).
+    r"""Read a text file with the same count of numbers on every line, separated by spaces.
 
-    Raises DataError, with the file and the line, where the file cannot be read (`data-file`), a word is not a finite
-    number or a line has more or fewer than the first (`data-numbers`).
+    Args:
+        path: The file, plain or compressed with gzip, bzip2 or xz.
 
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder) / "two.txt"
-    ...     _ = path.write_text("0 0.5 1\\n1 0 0.25\\n")
-    ...     read_numbers(path)
-    array([[0.  , 0.5 , 1.  ],
-           [1.  , 0.  , 0.25]])
+    Returns:
+        The numbers, (lines, numbers per line).
+
+    Raises:
+        DataError: If the file cannot be read (`data-file`), a word is not a finite number, or a line is longer or
+            shorter than the first (`data-numbers`).  The message shows the file and the line.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "two.txt"
+        ...     _ = path.write_text("0 0.5 1\n1 0 0.25\n")
+        ...     read_numbers(path)
+        array([[0.  , 0.5 , 1.  ],
+               [1.  , 0.  , 0.25]])
     """
     width: int | None = None
 
@@ -191,43 +215,47 @@ def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:
         width = len(row)
         return row
 
-    remedy = "a line is numbers with spaces between, and all have as many"
+    remedy = "separate numbers by spaces, the same count on every line"
     return np.stack([row for _, row in parsed_lines(path_of(path), parse, "data-numbers", remedy)])
 
 
 def _row(text: bytes, width: int | None) -> NDArray[np.float64]:
-    """Return the numbers of a line, (width,).  Raises ValueError with what is wrong with it."""
+    """Return the numbers of a line, (width,).  Raises ValueError if it is malformed."""
     row = np.empty(0)
     with warnings.catch_warnings(action="error"), suppress(DeprecationWarning, ValueError):
         row = np.fromstring(text.decode("ascii"), np.float64, sep=" ")
     words = text.split()
-    if not words:  # of nothing but spaces NumPy makes a number
+    if not words:  # NumPy would parse blanks as a number
         raise ValueError("the line is empty")
     if not len(row) or not np.isfinite(row).all():
         wrong = next((word for word in words if not is_number(word.decode("ascii", "replace"))), b"")
         raise ValueError(f"{_shown(wrong)} is not a finite number")
     if width is not None and len(row) != width:
-        raise ValueError(f"{len(row)} numbers, and the first line has {width}")
+        raise ValueError(f"{len(row)} numbers, but the first line has {width}")
     return row
 
 
 def write_text(path: str | os.PathLike[str], parts: Iterable[NDArray[Any]]) -> None:
-    """Write rows as text: a line a row, its values with a space between them.
+    """Write rows as text, one line per row, with values separated by spaces.  The write is atomic.
 
-    parts: arrays (n, ...) of real numbers, each row flattened; one after another, so that they need not be in memory
-    together.  Values are written in the fewest digits that give the same float64 again.
-    The file is written under another name and renamed, so it is whole or not there.
+    Values are written with the fewest digits that give the same float64 again.
 
-    Raises `DataError` when a part is no array of numbers, or its rows are not of the length of those before it
-    (`data-shape`), and when the file is there already (`data-exists`) or cannot be written (`data-write`).
+    Args:
+        path: The file.
+        parts: Arrays (n, ...) of real numbers, written one after another, so that they need not be in memory
+            together; each row is flattened.
 
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder) / "two.txt"
-    ...     write_text(path, [np.array([[0, 7, 255], [0, 0, 51]]) / 255])
-    ...     print(path.read_text(), end="")
-    0 0.027450980392156862 1
-    0 0 0.2
+    Raises:
+        DataError: If a part is not numeric, or its rows differ in length from earlier ones (`data-shape`), or the
+            file exists (`data-exists`) or cannot be written (`data-write`).
+
+    Example:
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/two.txt"
+        >>> write_text(path, [np.array([[0, 7, 255], [0, 0, 51]]) / 255])
+        >>> print(open(path).read(), end="")
+        0 0.027450980392156862 1
+        0 0 0.2
     """
     width: int | None = None
     with written(path_of(path)) as file:
@@ -248,13 +276,13 @@ def _flat(rows: NDArray[Any], width: int | None) -> NDArray[Any]:
     flat = rows.reshape(len(rows), values)
     if width not in (None, flat.shape[1]):
         raise DataError(
-            f"a part has rows of {flat.shape[1]} values, and those before it have {width}", code="data-shape"
+            f"a part has rows of {flat.shape[1]} values, but earlier ones have {width}", code="data-shape"
         )
     return flat
 
 
 def _lines(rows: NDArray[Any]) -> bytes:
-    """Return the lines: each distinct value in words once, then a table of the words without what fills it."""
+    """Return the lines: each distinct value is formatted once, in a table from which the padding is removed."""
     values, where = np.unique(rows, return_inverse=True)
     words = [repr(float(value)).removesuffix(".0").encode() for value in values]
     where = where.reshape(rows.shape)

@@ -27,7 +27,7 @@ from firesteel.spark.raw import RawColumns
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import Tally
 from firesteel.tables.sampling import FirstRows
-from firesteel.tables.targets import OutputRule, look_at_outputs
+from firesteel.tables.targets import OutputRule, output_findings
 from firesteel.train import blocks, checks
 from firesteel.train.blocks import Keys
 from firesteel.train.centring import Sample
@@ -223,7 +223,7 @@ def profile_rows(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.Re
             continue
         here = read(batch, replace(reading, skip=False))
         found = checks.merge(found, checks.find_faults(here.x, here.y, here.w, dtype, where))
-        found = checks.merge(found, look_at_outputs(here.y, reading.rules, where))
+        found = checks.merge(found, output_findings(here.y, reading.rules, where))
         narrow = narrow and batch is not given and checks.in_float32(here.x)
         total["stored"] += here.x.values.size if isinstance(here.x, CSR) else here.x.size
         if (counted := blocks.count_nonzeros(here.x, dtype)) is not None:

@@ -1,1 +1,1 @@
-"""What users hand over becomes rows of numbers, in `given.py`; defaults that rows decide stand in `policy.py`."""
+"""Conversion of users' tables and arrays to rows of numbers, and defaults that depend on rows."""

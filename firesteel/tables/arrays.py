@@ -1,4 +1,4 @@
-"""Rows in arrays, as a source in process."""
+"""Rows in arrays as a source for the engine in process."""
 
 import contextlib
 import copy
@@ -14,7 +14,7 @@ from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.fast.blas import one_blas_thread
 from firesteel.tables.holdout import HoldOut
-from firesteel.tables.targets import OutputRule, look_at_outputs
+from firesteel.tables.targets import OutputRule, output_findings
 from firesteel.train import checks
 from firesteel.train.blocks import Keys, count_nonzeros, n_blocks, pack_arrays, pack_in_order, row_keys
 from firesteel.train.centring import Sample
@@ -25,11 +25,17 @@ from firesteel.train.source import Survey, check_weights
 
 
 class Arrays:
-    """Rows in arrays of numbers, as `given.rows_of` makes them.
+    """Rows in arrays of numbers, as `given.rows_of` returns them.
 
-    x: (n, I), or their non-zeros.  y: (n,) or (n, T).  w: (n,), or None for 1.
-    split: share of the last rows held out.  out: which rows are held out, (n,), where they are not the last ones.
-    names: what they are called in messages.  rules: what the targets of several outputs must be.
+    Args:
+        x: The inputs, (n, I), dense or sparse.
+        y: The targets, (n,) or (n, T).
+        w: The row weights, (n,); None is 1.
+        dtype: The dtype of the network.
+        split: Share of the rows, at the end, that is held out.
+        names: Names of the parts in messages.
+        out: Which rows are held out, (n,), if not the last ones.
+        rules: Rules for the targets of several outputs.
     """
 
     names: Mapping[str, str] = {"features": "x", "label": "y", "weight": "sample_weight"}
@@ -55,18 +61,26 @@ class Arrays:
         self.parts = (slice(0, last), slice(last, None)) if out is None else (~out, out)
         if not self.train:
             raise DataError(
-                f"{names['features']} has {len(self.x):,} rows and none is left to train on: give some rows"
+                f"{names['features']} has {len(self.x):,} rows, which leaves none to train on: give more rows"
                 + (f", or a validation_split below {split:g}" if len(self.x) else ""),
                 code="data-empty",
             )
         if split and self.train == len(self.x):
             raise DataError(
-                f"validation_split={split:g} of {len(self.x):,} rows is no row at all: raise it, or leave it out",
+                f"validation_split={split:g} of {len(self.x):,} rows is less than one row: raise it, or leave it out",
                 code="data-empty",
             )
 
     def folded(self, fold: int, folds: int) -> Self:
-        """Return these rows with one of some equal parts of them, by key, held out."""
+        """Return these rows with one of several equal parts, by row key, held out.
+
+        Args:
+            fold: Number of the part, from 0.
+            folds: Number of parts.
+
+        Raises:
+            DataError: If a side has no rows.
+        """
         middle = self.survey().centre.features
         out = HoldOut(fold=(fold, folds)).rows(self.keys, self.y)
         if out.all() or not out.any():
@@ -81,32 +95,35 @@ class Arrays:
         return made
 
     def survey(self) -> Survey:
+        """Validate the rows and return their profile."""
         if self.surveyed is not None:
             return self.surveyed
         found = checks.find_faults(self.x, self.y, self.w, self.dtype, "row {}".format)
         refuse(found, len(self.x), self.names)
-        found |= look_at_outputs(self.y, self.rules, "row {}".format) if self.rules else {}
+        found |= output_findings(self.y, self.rules, "row {}".format) if self.rules else {}
         w, (n, width), (rows, out) = self.w.astype(self.dtype), self.x.shape, self.parts
         check_weights(float(w[rows].sum(dtype=np.float64)), self.names["weight"])
         if self.train < n:
             check_weights(float(w[out].sum(dtype=np.float64)), self.names["weight"], "held out")
-        held = np.arange(n) >= self.train if self.out is None else self.out
-        classes = checks.count_classes(self.y, held, "row {}".format)
+        held_out = np.arange(n) >= self.train if self.out is None else self.out
+        classes = checks.count_classes(self.y, held_out, "row {}".format)
         nonzeros = count_nonzeros(self.x, self.dtype)
         if not hasattr(self, "keys"):
             self.keys: Keys = row_keys(self.x, self.y)
-        sample = Sample.of(self.keys, self.x, self.y, held)
+        sample = Sample.of(self.keys, self.x, self.y, held_out)
         surveyed = Survey(self.train, n - self.train, width, self.y.shape[1], found, classes, nonzeros)
         self.surveyed = surveyed.sampled(sample, self.middle) if self.dtype == np.float32 else surveyed
         return self.surveyed
 
     def shards_of(self, recipe: Recipe) -> int:
+        """Return the number of shards: 1 unless the recipe sets it."""
         return 1 if recipe.shards is None else recipe.shards
 
     @contextlib.contextmanager
     def engine(
         self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
     ) -> Iterator[LocalEngine]:
+        """Give an engine with the training rows, or with the held-out ones."""
         rows = self.parts[held]
         pack = pack_arrays if shuffle else pack_in_order
         count = 1 if shards is None else shards
@@ -120,7 +137,7 @@ class Arrays:
         blocks = pack(x, y, self.w[rows], self.dtype, words, self.keys[rows])
         engine = LocalEngine(blocks, count, centre)
         try:
-            with one_blas_thread():  # throughout: another library's limit that begins inside seldom ends outside
+            with one_blas_thread():  # for the whole fit: other libraries' limits must not interleave with it
                 yield engine
         finally:
             engine.close()

@@ -1,6 +1,6 @@
-"""Tables in memory as columns of `ColumnValues`: pandas, polars and Arrow tables, and mappings of names to arrays.
+"""Tables in memory as columns of `ColumnValues`: pandas, polars and Arrow tables, and dictionaries of arrays.
 
-None of these packages is imported: what a container can do is asked of it.
+None of these packages is imported; containers are recognized by their attributes.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from firesteel.tables.schema import DAY, FARTHEST, TEXT, ColumnValues
 
 EPOCH = datetime.datetime(1970, 1, 1)
 MISSING = ("NoneType", "NAType", "NaTType", "MaskedConstant")
-"""Types of what stands for no value: Python's, pandas' and NumPy's."""
+"""Types of missing values: Python's, pandas' and NumPy's."""
 
 
 def is_table(x: Any) -> bool:
-    """Return whether this is a table with named columns."""
+    """Return whether x is a table with named columns."""
     if isinstance(x, Mapping):
-        return not hasattr(x, "shape")  # as one of SciPy's sparse matrices has
-    if hasattr(x, "mapInArrow"):  # a DataFrame of Spark's, where other names are columns
+        return not hasattr(x, "shape")  # SciPy's dictionary-based sparse matrices have a shape
+    if hasattr(x, "mapInArrow"):  # a Spark DataFrame, whose attributes are columns
         return False
     names = getattr(x, "columns", getattr(x, "column_names", None))
     return names is not None and getattr(x, "ndim", 2) == 2
@@ -37,11 +37,11 @@ def columns_of(x: Any, kinds: Mapping[str, str] | None = None) -> tuple[dict[str
 
     Args:
         x: A table.
-        kinds: Of columns whose type does not say it: "category".
+        kinds: Kinds of columns that their type does not show: "category".
 
     Raises:
-        ConfigError: For kinds of columns that are not there, or another kind.
-        DataError: For columns of different lengths, of the same name, or of a type that is none of a table's.
+        ConfigError: If a column does not exist, or a kind is unknown.
+        DataError: If columns differ in length, have the same name, or have an unsupported type.
     """
     if isinstance(x, Mapping):
         named = [(name, x[name]) for name in x]
@@ -51,7 +51,7 @@ def columns_of(x: Any, kinds: Mapping[str, str] | None = None) -> tuple[dict[str
         named = [(name, x[name]) for name in x.columns]
     names = [name for name, _ in named]
     if bad := [name for name in names if not isinstance(name, str)]:
-        raise DataError(f"the name of a column is {bad[0]!r}: names are text, so rename it", code="data-column")
+        raise DataError(f"a column is called {bad[0]!r}: names must be text, so rename it", code="data-column")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"two columns are called {twice!r}: rename one", code="data-column")
@@ -59,13 +59,15 @@ def columns_of(x: Any, kinds: Mapping[str, str] | None = None) -> tuple[dict[str
     lengths = {len(values) for values in found.values()}
     if len(lengths) > 1:
         shown = ", ".join(f"{name} {len(values):,}" for name, values in list(found.items())[:5])
-        raise DataError(f"columns differ in length ({shown}): give each a value for every row", code="data-lengths")
+        raise DataError(
+            f"columns differ in length ({shown}): give every column one value per row", code="data-lengths"
+        )
     for name, kind in (kinds or {}).items():
         if kind != "category" or name not in found:
             raise ConfigError(
-                f"the kind of column {name!r} is {kind!r}: the one kind to give is 'category'"
+                f"the kind of column {name!r} is {kind!r}: it must be 'category'"
                 if kind != "category"
-                else f"there is no column {name!r}: {nearest(name, names)}there are {', '.join(names[:20])}",
+                else f"there is no column {name!r}: {nearest(name, names)}the columns are {', '.join(names[:20])}",
                 code="config-value",
             )
         found[name] = found[name].as_text()
@@ -73,13 +75,13 @@ def columns_of(x: Any, kinds: Mapping[str, str] | None = None) -> tuple[dict[str
 
 
 def values_of(column: Any, name: str) -> ColumnValues:
-    """Return one column's values.  Raises DataError for a type that is none of a table's."""
+    """Return one column's values.  Raises DataError for an unsupported type."""
     if isinstance(column, ColumnValues):
         return column
     dtype: Any = getattr(column, "dtype", None)
     if hasattr(column, "to_arrow"):  # polars
         column = column.to_arrow()
-    elif hasattr(dtype, "pyarrow_dtype"):  # pandas, of Arrow's arrays
+    elif hasattr(dtype, "pyarrow_dtype"):  # pandas with Arrow arrays
         column = column.array.__arrow_array__()
     if hasattr(column, "null_count"):
         return _arrow(column, name)
@@ -88,7 +90,7 @@ def values_of(column: Any, name: str) -> ColumnValues:
         return _chosen(values_of(words, name), np.asarray(column.cat.codes, np.int32), None)
     if getattr(dtype, "tz", None) is not None:
         return _times(column.to_numpy(f"M8[{dtype.unit}]"), "timestamp")
-    if hasattr(dtype, "numpy_dtype"):  # pandas' numbers with a mask
+    if hasattr(dtype, "numpy_dtype"):  # pandas' nullable numbers
         data = _plain(column.to_numpy(dtype.numpy_dtype, na_value=0), name)
         return replace(data, missing=np.asarray(column.isna()))
     array = column.to_numpy() if hasattr(column, "to_numpy") else column
@@ -96,7 +98,7 @@ def values_of(column: Any, name: str) -> ColumnValues:
     array = _array(np.ma.getdata(array) if missing is not None else array, name)
     if array.ndim != 1:
         raise DataError(
-            f"column {name!r} has {array.ndim} axes: a table's columns have one value a row", code="data-shape"
+            f"column {name!r} has {array.ndim} axes: a table's columns have one value per row", code="data-shape"
         )
     if missing is None:
         return _plain(array, name)
@@ -108,20 +110,20 @@ def _array(given: Any, name: str) -> npt.NDArray[Any]:
         return given
     if isinstance(given, str | bytes | Mapping | Set) or not hasattr(given, "__iter__"):
         raise DataError(
-            f"column {name!r} is of type {type(given).__name__}: give a list or an array, with a value for each row",
+            f"column {name!r} is of type {type(given).__name__}: give a list or an array with one value per row",
             code="data-type",
         )
     items = list(given)
     if {type(one) for one in items} <= {float}:
         return np.array(items, float)
     found = np.empty(len(items), object)
-    for at, item in enumerate(items):  # at once NumPy would look into items
+    for at, item in enumerate(items):  # NumPy would unpack nested items
         found[at] = item
     return found
 
 
 def _arrow(column: Any, name: str) -> ColumnValues:
-    """Return the values of one of Arrow's arrays, chunked or not."""
+    """Return the values of an Arrow array, chunked or not."""
     kind = str(column.type)
     if hasattr(column, "combine_chunks"):
         column = column.combine_chunks()
@@ -149,7 +151,7 @@ ARROW_NUMBERS = {"bool"} | ARROW_FLOATS | {f"{u}int{n}" for u in ("", "u") for n
 
 
 def _chosen(values: ColumnValues, codes: npt.NDArray[Any], gone: npt.NDArray[np.bool_] | None) -> ColumnValues:
-    """Return the values that codes choose, none where a code is negative."""
+    """Return the values that codes select; negative codes are missing."""
     gone = (codes < 0) | (False if gone is None else gone)
     if not len(values):
         return replace(values, data=np.zeros(len(codes), values.data.dtype), missing=gone)
@@ -159,14 +161,14 @@ def _chosen(values: ColumnValues, codes: npt.NDArray[Any], gone: npt.NDArray[np.
 
 def _unfit(name: str, what: str) -> DataError:
     return DataError(
-        f"column {name!r} holds values of type {what}: a table takes numbers, text, booleans, dates and times, one "
-        "kind in a column",
+        f"column {name!r} holds values of type {what}: tables take numbers, text, booleans, dates and times, one "
+        "kind per column",
         code="data-type",
     )
 
 
 def _plain(array: npt.NDArray[Any], name: str, gone: npt.NDArray[np.bool_] | None = None) -> ColumnValues:
-    """Return the values of an array, of which some may be missing."""
+    """Return the values of an array, some of which may be missing."""
     kind = array.dtype.kind
     if kind == "u" and len(array) and array.max() > LAST:
         kind = "f"
@@ -188,16 +190,18 @@ LAST = np.iinfo(np.int64).max
 
 def _times(array: npt.NDArray[Any], kind: str) -> ColumnValues:
     gone = np.isnat(array)
-    if np.datetime_data(array.dtype)[0] in "YMWDhms":  # of which int64 holds more than it does of microseconds
+    if (
+        np.datetime_data(array.dtype)[0] in "YMWDhms"
+    ):  # int64 covers a wider range in these units than in microseconds
         array = array.clip(*np.array([-FARTHEST, FARTHEST], "M8[D]").astype(array.dtype))
     us = np.where(gone, np.int64(0), array.astype("M8[us]").astype(np.int64))
     return ColumnValues(kind, us, gone if gone.any() else None)
 
 
 def _objects(array: npt.NDArray[Any], name: str) -> ColumnValues:
-    """Return the values of Python objects, which are of one kind but for those that are missing."""
+    """Return the values of Python objects of one kind, some of which may be missing."""
     if any(issubclass(one, str) for one in set(map(type, array.tolist()))):
-        with contextlib.suppress(TypeError):  # for what has no hash, and so is no word
+        with contextlib.suppress(TypeError):  # unhashable objects are not text
             different = dict.fromkeys(array.tolist())
             words = [one for one in different if isinstance(one, str)]
             if all(isinstance(one, str) or _missing(one) for one in different):
@@ -212,7 +216,7 @@ def _objects(array: npt.NDArray[Any], name: str) -> ColumnValues:
         return ColumnValues(TEXT, np.zeros(len(array), np.int32), gone)
     if all_are(bool, np.bool_):
         return ColumnValues("boolean", np.where(gone, False, array).astype(np.int64), gone)
-    if all_are(np.timedelta64):  # NumPy counts it among integers
+    if all_are(np.timedelta64):  # a subclass of np.integer
         raise _unfit(name, "timedelta64")
     if all_are(int, np.integer) and bool not in types:
         with contextlib.suppress(OverflowError):
@@ -239,7 +243,7 @@ def _missing(one: Any) -> bool:
 
 
 def _float(one: Any) -> float:
-    """Return a number as a float: one that is beyond all floats is infinite."""
+    """Return a number as a float; infinite if it is out of range."""
     try:
         return float(one)
     except OverflowError:
@@ -247,7 +251,7 @@ def _float(one: Any) -> float:
 
 
 def _numbered(items: Sequence[Any], words: Sequence[str], different: Iterable[Any]) -> ColumnValues:
-    """Return items as numbers of words; those that are no words are missing."""
+    """Return items as codes of words; others are missing."""
     numbers = dict.fromkeys(different, -1) | {word: number for number, word in enumerate(words)}
     codes = np.fromiter(map(numbers.__getitem__, items), np.int32, len(items))
     gone = codes < 0
@@ -255,11 +259,11 @@ def _numbered(items: Sequence[Any], words: Sequence[str], different: Iterable[An
 
 
 def _moments(array: npt.NDArray[Any], gone: npt.NDArray[np.bool_], name: str) -> ColumnValues:
-    """Return Python's times: with a zone they are moments, without one the time on a wall's clock."""
+    """Return Python datetimes: moments in time if they have a zone, otherwise local times."""
     aware = {one.tzinfo is not None for one in array[~gone]}
     if len(aware) > 1:
         raise DataError(
-            f"column {name!r} holds times with a zone and times without: give all a zone, or none", code="data-type"
+            f"column {name!r} holds times with and without a zone: give all of them a zone, or none", code="data-type"
         )
     begin = EPOCH.replace(tzinfo=datetime.UTC) if True in aware else EPOCH
     us = [0 if out else (one - begin) // MICROSECOND for one, out in zip(array, gone, strict=True)]

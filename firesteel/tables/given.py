@@ -1,7 +1,7 @@
-"""What users hand over, as what a training takes: arrays of numbers, out of any container that holds some.
+"""Conversion of users' containers to the arrays of numbers that training takes.
 
-A container that carries more than numbers (masks, nulls, units of time, decimals) is read for what it says, or
-refused; what is missing becomes NaN, which data validation refuses with its row.  Next: `train/source.py`.
+Masks, nulls, time units and decimals are respected or refused; missing values become NaN, which data validation
+refuses with the row.  Next: `train/source.py`.
 """
 
 import contextlib
@@ -20,34 +20,34 @@ from firesteel.train.checks import index_faults, refuse
 from firesteel.train.source import Source
 
 NAMES = {"features": "x", "label": "y", "weight": "sample_weight"}
-"""What the parts of rows in arrays are called."""
+"""Names of the parts of rows in messages."""
 MISSING = ("MaskedConstant", "NAType", "NaTType", "NoneType")
-"""Types of what stands for no value: NumPy's, pandas' and Python's."""
+"""Types of missing values: NumPy's, pandas' and Python's."""
 INTO = {
-    "M": "the seconds since a day, such as x.astype('datetime64[s]').astype(float)",
+    "M": "seconds, such as x.astype('datetime64[s]').astype(float)",
     "m": "seconds, such as x / np.timedelta64(1, 's')",
-    "c": "the real and the imaginary part, as two columns",
-    "V": "a column for each field, by numpy.lib.recfunctions.structured_to_unstructured(x)",
-    "O": "a class for each name, a 0/1 column for each category",
+    "c": "the real and imaginary parts as two columns",
+    "V": "one column per field with numpy.lib.recfunctions.structured_to_unstructured(x)",
+    "O": "class numbers, or a 0/1 column for each category",
 }
-"""What values of a kind can be turned into."""
+"""Conversions to suggest for each kind of values."""
 
 
 def rows_of(
     x: Any, y: Any, weight: Any, names: Mapping[str, str] = NAMES, inputs: int | None = None
 ) -> tuple[Features, Array, Array]:
-    """Convert rows that were given to arrays of one length: features (n, I), targets (n, T) and weights (n,).
+    """Convert rows to arrays of equal length: inputs (n, I), targets (n, T) and weights (n,).
 
     Args:
-        x: Numbers, (n, I), or a sparse matrix that has `tocsr`.
+        x: Numbers, (n, I), or a sparse matrix with `tocsr`.
         y: Targets, (n,) or (n, T).
-        weight: (n,), or None for 1.
-        names: What they are called in messages.
-        inputs: I of the network, if that is known.
+        weight: Row weights, (n,); None is 1.
+        names: Names of the parts in messages.
+        inputs: I of the network, if known.
 
     Raises:
-        DataError: Something else than numbers, or shapes that do not fit together.
-        ConfigError: x or y is missing.
+        DataError: If values are not numbers, or shapes do not fit together.
+        ConfigError: If x or y is missing.
     """
     features = features_of(x, names["features"], inputs)
     targets = _numbers(names["label"], y).astype(np.float64, copy=False)
@@ -55,27 +55,27 @@ def rows_of(
     for part, array, most, code in (("label", targets, 2, "len(y), -1"), ("weight", weights, 1, "-1")):
         name, write = names[part], f"write {NAMES[part]}.reshape"
         if not array.ndim:
-            raise _refused(f"{name} is one number: give one for each row")
+            raise _refused(f"{name} is a single number: give one per row")
         if array.ndim > most:
-            raise _refused(f"{name} has {array.ndim} axes: it must have {most}: {write}({code})")
+            raise _refused(f"{name} has {array.ndim} axes, but must have {most}: {write}({code})")
         if len(array) != len(features):
-            counts = f"{names['features']} has {len(features):,} rows and {name} has {len(array):,}"
+            counts = f"{names['features']} has {len(features):,} rows, but {name} has {len(array):,}"
             hint = f": {write}(-1)" if array.shape == (1, len(features)) else ""
-            what = f"{counts}: they must be as many, a row of each belonging together{hint}"
+            what = f"{counts}: give the same number of both{hint}"
             raise _refused(what, "data-lengths")
     return features, targets[:, None] if targets.ndim == 1 else targets, weights
 
 
 def features_of(x: Any, name: str = "x", inputs: int | None = None) -> Features:
-    """Convert features that were given to an array of numbers, (n, I), or to non-zeros if they are a sparse matrix.
+    """Convert inputs to an array of numbers, (n, I), or a sparse matrix to CSR.
 
-    Raises DataError where they are none of the two.
+    Raises DataError for anything else.
     """
     if hasattr(x, "tocsr") and len(x.shape) == 2:
         return _sparse(x.tocsr(), name)
     array = _numbers(name, x)
     if array.ndim != 2:
-        what = f"{name} has shape {array.shape}: a network takes rows of numbers, (rows, inputs)"
+        what = f"{name} has shape {array.shape}: networks take rows of numbers, (rows, inputs)"
         raise _refused(f"{what}: {_rows(array, inputs)}")
     if not array.shape[1]:
         raise _refused(f"{name} has no columns: give at least one")
@@ -83,10 +83,15 @@ def features_of(x: Any, name: str = "x", inputs: int | None = None) -> Features:
 
 
 def listed(name: str, given: Any, one: type | None = None) -> list[Any]:
-    """Return several things that were given as a list, None as an empty one.
+    """Return an argument as a list; None as an empty one.
 
-    one: a type of which a single thing is taken too.
-    Raises ConfigError for anything else that is no list, texts and mappings among it.
+    Args:
+        name: Name of the argument.
+        given: Its value.
+        one: A type of which a single object is accepted too.
+
+    Raises:
+        ConfigError: If the value is not iterable, or is text or a dictionary.
     """
     if given is None or (one is not None and isinstance(given, one)):
         return [] if given is None else [given]
@@ -100,7 +105,7 @@ def listed(name: str, given: Any, one: type | None = None) -> list[Any]:
 
 
 def checked_batch(size: int | None) -> None:
-    """Raise ConfigError for what is no size of a batch."""
+    """Raise ConfigError for an invalid batch size."""
     if size is not None and (whole(size) or 0) < 1:
         raise ConfigError(f"batch_size={size!r}: it must be an integer of at least 1", code="config-value")
 
@@ -110,12 +115,12 @@ def _refused(text: str, code: str = "data-shape") -> DataError:
 
 
 def _rows(array: npt.NDArray[Any], inputs: int | None) -> str:
-    """Return how rows are made of an array of another shape, as code."""
+    """Return code that makes rows of an array of another shape."""
     column, row, each = "x.reshape(-1, 1)", "x.reshape(1, -1)", "x.reshape(len(x), -1)"
     if not array.ndim:
-        return "for one row of one number write [[x]]"
+        return "for one row with one number write [[x]]"
     if array.ndim == 1:
-        both = f"for rows of one number write {column}, for one row {row}"
+        both = f"for rows with one number each write {column}, for one row {row}"
         return f"write {column}" if inputs == 1 else f"for one row write {row}" if inputs == len(array) else both
     if array.ndim == 3 and len(array) == 1 and inputs in (None, array.shape[2]):
         return "write x[0]" if inputs else f"for the rows in it write x[0], for one row {each}"
@@ -123,11 +128,11 @@ def _rows(array: npt.NDArray[Any], inputs: int | None) -> str:
 
 
 def _sparse(x: Any, name: str) -> CSR:
-    """Return a matrix's non-zeros; raise DataError where they are no numbers, or not where they should be."""
+    """Return a sparse matrix as CSR.  Raises DataError if values are not numbers, or indices are invalid."""
     if x.dtype.kind not in "uifb":
-        raise _no_numbers(f"{name} holds {x.dtype} values, in all of its {x.shape[0]:,} rows", x.dtype.kind)
+        raise _no_numbers(f"{name} holds {x.dtype} values in all {x.shape[0]:,} rows", x.dtype.kind)
     if not 0 < x.shape[1] < 1 << 31:
-        raise _refused(f"{name} has {x.shape[1]:,} columns: give at least one, and less than 2^31")
+        raise _refused(f"{name} has {x.shape[1]:,} columns: give at least one and fewer than 2^31")
     values = x.data.astype(np.float64) if x.dtype.kind == "b" or x.dtype == np.float16 else x.data
     rows = CSR(x.indptr.astype(np.int64), x.indices, values, x.shape[1])
     refuse(index_faults(rows, lambda row: f"row {row}")[0], len(rows), {"features": name})
@@ -135,7 +140,7 @@ def _sparse(x: Any, name: str) -> CSR:
 
 
 def _numbers(name: str, values: Any) -> npt.NDArray[Any]:
-    """Return the values as an array of one of NumPy's real dtypes, from float32 on."""
+    """Return values as an array of a NumPy real dtype, float32 or wider."""
     if values is None:
         raise ConfigError(f"{name} is missing: give it with the rows, as in fit(x, y)", code="config-missing")
     if isinstance(values, list | tuple) and any(map(np.ma.is_masked, values)):
@@ -147,22 +152,22 @@ def _numbers(name: str, values: Any) -> npt.NDArray[Any]:
     try:
         array = np.asarray(values)
     except ValueError:
-        what = f"{name} is ragged: its rows differ in length, and must all have as many values"
+        what = f"{name} is ragged: all rows must have the same number of values"
         parts = [part for part in values if getattr(part, "ndim", 0)]
         if len(parts) == len(values) and len(set(map(len, parts))) == 1:
-            what = f"{name} is a {kind} of {len(values)} arrays: give them one by one, as in fit(x, y)"
+            what = f"{name} is a {kind} of {len(values)} arrays: pass them separately, as in fit(x, y)"
         raise _refused(what) from None
     except Exception as error:
-        raise _refused(f"{name} is a {kind}, of which no array can be made: {error}") from None
+        raise _refused(f"{name} is a {kind} that cannot be converted to an array: {error}") from None
     if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
-        array = np.asarray(values, object)  # so that numbers among text are not called text
+        array = np.asarray(values, object)  # keeps numbers among text apart
     if not array.ndim and array.dtype.kind not in "uifb":
-        raise _refused(f"{name} is a {kind}, and no array of numbers: give an array, or a list of rows")
+        raise _refused(f"{name} is a {kind}, not an array of numbers: give an array, or a list of rows")
     if array.dtype == object and array.size:
         array = _converted(name, array)
     if array.dtype.kind not in "uifb" and (array.dtype.names or not np.can_cast(array.dtype, np.float64)):
         first = f", such as {str(array.flat[0])[:100]!r} at row 0" if array.size else ""
-        what = f"{name} holds {array.dtype} values{first}, in all of its {len(array):,} rows"
+        what = f"{name} holds {array.dtype} values{first}, in all {len(array):,} rows"
         raise _no_numbers(what, array.dtype.kind)
     exact = array.dtype.kind in "uif" and array.dtype.type.__module__ == "numpy" and array.dtype != np.float16
     return array if exact else array.astype(np.float64)
@@ -182,9 +187,9 @@ def _converted(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
             return array.astype(np.float64)
     bad = [(row, item) for row, value in enumerate(array) for item in _items(value) if not _is_number(item)]
     if not bad:
-        raise _refused(f"{name} is ragged: its rows are lists, and must all have as many values: use np.stack")
+        raise _refused(f"{name} is ragged: its rows are lists that must have the same length: use np.stack")
     (row, item), count = bad[0], len({row for row, _ in bad})
-    rows = f"{count:,} of {len(array):,} rows hold something like it"
+    rows = f"similar values in {count:,} of {len(array):,} rows"
     time = "m" if hasattr(item, "total_seconds") else "M" if hasattr(item, "isoformat") else ""
     kind = time or ("c" if isinstance(item, complex) else "O")
     raise _no_numbers(f"{name} holds {str(item)[:100]!r} at row {row}, and {rows}", kind)
@@ -195,7 +200,7 @@ def _items(value: Any) -> Any:
 
 
 def _is_number(item: Any) -> bool:
-    """Return whether an item is a number, or a list, whose items are not looked at."""
+    """Return whether an item is a number, or a list, whose items are not checked."""
     try:
         return isinstance(item, list | tuple | np.ndarray) or not (
             isinstance(item, str | bytes) or float(item) is None
@@ -210,10 +215,10 @@ def is_frame(x: Any) -> bool:
 
 
 def validation_parts(data: Any, x: Any) -> tuple[Any, Any, Any]:
-    """Return x, y and weights of what was given as validation_data; raise ConfigError for anything else."""
+    """Return x, y and weights of validation_data; raise ConfigError if it has another form."""
     if is_frame(data) and (is_frame(x) or isinstance(x, Source)):
         return data, None, None
     if isinstance(data, tuple | list) and len(data) in (2, 3) and not is_frame(x):
         return data[0], data[1], data[2] if len(data) == 3 else None
-    wanted = "a DataFrame, as x is one" if is_frame(x) else "(x, y) or (x, y, weights)"
+    wanted = "a DataFrame like x" if is_frame(x) else "(x, y) or (x, y, weights)"
     raise ConfigError(f"validation_data must be {wanted}", code="config-validation")

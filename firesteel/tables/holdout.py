@@ -1,7 +1,4 @@
-"""Which rows are held out for validation: a share of them, drawn by their keys.
-
-So equal rows go to one side, and both engines hold out the same ones.
-"""
+"""Selection of validation rows by row key: equal rows go to the same side, and all engines agree."""
 
 from dataclasses import dataclass
 
@@ -14,10 +11,12 @@ from firesteel.train.blocks import Keys
 
 @dataclass(frozen=True)
 class HoldOut:
-    """Which rows are held out: those whose keys, read as fractions in [0, 1), are below `share`.
+    """The rows to hold out: those whose keys, read as fractions in [0, 1), are below `share`.
 
-    limits: {class: key}, rows of the class from this key on are not.
-    fold: (i, k), the i-th of k equal parts of [0, 1), counted from 0, in place of a share.
+    Args:
+        share: Share of the rows.
+        limits: Pairs of a class and a key; rows of the class from this key on are not held out.
+        fold: (i, k) holds out the i-th of k equal parts of [0, 1), from 0, instead of a share.
 
     >>> keys, classes = np.array([0, 2**62, 2**63], np.uint64), np.array([[0.0], [1.0], [0.0]])
     >>> HoldOut(0.5).rows(keys, classes), HoldOut(0.5, ((1, 2**62),)).rows(keys, classes)
@@ -29,7 +28,12 @@ class HoldOut:
     fold: tuple[int, int] | None = None
 
     def rows(self, keys: Keys, y: Array) -> npt.NDArray[np.bool_]:
-        """Return which rows are held out, (n,).  y: (n, T), classes where there are limits"""
+        """Return which rows are held out, (n,).
+
+        Args:
+            keys: The row keys, (n,).
+            y: The targets, (n, T); classes if there are limits.
+        """
         at = (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53
         out = at < self.share if self.fold is None else np.floor(at * self.fold[1]) == self.fold[0]
         if self.limits:
@@ -41,5 +45,5 @@ class HoldOut:
 
 
 def classes_of(y: Array) -> Array:
-    """Return the class of each row, (n,), of class numbers, (n, 1), or one-hot rows."""
+    """Return the class of each row, (n,), from class numbers, (n, 1), or one-hot rows."""
     return y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1).astype(np.float64)

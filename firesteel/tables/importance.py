@@ -1,7 +1,6 @@
-"""What each column is worth to a network: how much its loss rises where the column's values are shuffled among rows.
+"""Permutation importance: the rise of a network's loss when a column's values are shuffled among rows.
 
-It needs few rows and no encoding: a column is the inputs of a flat row that come from it, and they move together.
-`sampling.py` chooses the rows.
+All inputs of a flat row that come from one column are shuffled together.  `sampling.py` selects the rows.
 """
 
 import math
@@ -25,22 +24,30 @@ from firesteel.train.engine import Engine
 from firesteel.train.step import SUB_BATCH
 
 MOST_ROWS, SHUFFLES = 2000, 5
-"""How many rows are looked at, and how often each column is shuffled."""
+"""Greatest number of rows, and number of shuffles of each column."""
 WORK, VALUE = 1e11, 40
-"""Multiplications that it may take, some seconds; then rows, shuffles and columns are fewer.  And how many of them a
-value costs that a layer makes, besides those with weights.
+"""Greatest number of multiplications (some seconds), beyond which rows, shuffles and columns are reduced; and the
+number counted for each value that a layer computes, in addition to those with weights.
 """
 FEWEST_ROWS, FEWEST_COLUMNS = 256, 20
-"""What is looked at even where that is more work."""
+"""Least numbers of rows and columns, whatever the work."""
 SHOWN = 30
 
 Places = Mapping[str, npt.NDArray[np.intp]]
-"""Which inputs come from each column."""
+"""The inputs of each column."""
 
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """Rows, and the network that they are for: x (n, I) as it enters it, y (n, T) as its loss takes it, w (n,)."""
+    """Rows and the network that scores them.
+
+    Args:
+        objective: The network and its loss.
+        theta: The weights.
+        x: The inputs as the network takes them, (n, I).
+        y: The targets as the loss takes them, (n, T).
+        w: The row weights, (n,).
+    """
 
     objective: Objective
     theta: Array
@@ -50,7 +57,7 @@ class ScoredRows:
 
     @staticmethod
     def of(objective: Objective, engine: Engine, theta: Array, most: int = MOST_ROWS) -> "ScoredRows":
-        """Return the first rows of an engine by their keys.  Raises ConfigError for sparse rows."""
+        """Return the first rows of an engine by key.  Raises ConfigError for sparse rows."""
         check_dense(objective.network.inputs, engine.sparse)
         x, y, w = first_rows(engine, objective, theta, most)
         return ScoredRows(objective, theta, x, y, w if w.any() else np.ones(len(w)))
@@ -60,7 +67,7 @@ class ScoredRows:
         return replace(self, x=self.x[rows], y=self.y[rows], w=w if w.any() else np.ones(len(w)))
 
     def losses(self, x: Array) -> Array:
-        """Return each row's loss, (n,), with other features."""
+        """Return each row's loss, (n,), for other inputs."""
         network, views = self.objective.network, self.objective.network.layout.views(self.theta)
 
         size = network.rows or SUB_BATCH
@@ -73,7 +80,7 @@ class ScoredRows:
         return steady(lambda: np.concatenate([sub(at) for at in range(0, len(x), size)]))
 
     def slopes(self) -> Array:
-        """Return how much each input seems to matter, (I,): the mean size of d(loss)/dx, times x's deviation."""
+        """Return the sensitivity to each input, (I,): the mean |d(loss)/dx|, times the standard deviation of x."""
         network, objective = self.objective.network, self.objective
         views, entry = network.layout.views(self.theta), network.read_by(objective.last)
         unused, total = network.layout.views(np.zeros_like(self.theta)), np.zeros(network.inputs)
@@ -89,10 +96,10 @@ class ScoredRows:
 
     @property
     def cost(self) -> int:
-        """How many multiplications a row costs, about."""
+        """Approximate number of multiplications per row."""
         network, looked_up = self.objective.network, (Embedding, Table)
         values = VALUE * sum(math.prod(shape) for shape in network.shapes)
-        if network.work:  # of windows, which use a weight at every place
+        if network.work:  # sliding windows use a weight at every place
             return values + network.work
         found = [w for part, _, _, w in network.layout.slices if not isinstance(network.parts[part], looked_up)]
         return values + sum(where.stop - where.start for where in found)
@@ -100,16 +107,19 @@ class ScoredRows:
 
 @dataclass(frozen=True, repr=False)
 class Importances:
-    """What columns are worth to a model: the rise of its loss where their values are shuffled among the rows.
+    """Permutation importances: for each column, the rise of the loss when its values are shuffled among the rows.
 
-    rows: of each column a dictionary with `column`, `importance` and `standardError`, in the order of the columns;
-    `pandas.DataFrame(found.rows)` makes a table of them.  A column that was not tried has none.
-    loss: of the rows as they are.  sampled: how many they are.  shuffles: over how many a rise is the mean.
-    tried: how many columns were shuffled: those that vary.
-    untried: columns that would have been too much work: those whose slopes are smallest.
+    Args:
+        rows: A dictionary with `column`, `importance` and `standardError` for each measured column, in the order of
+            the columns; `pandas.DataFrame(found.rows)` shows them as a table.
+        loss: The loss of the unchanged rows.
+        sampled: Number of rows.
+        shuffles: Number of shuffles that a rise is the mean of.
+        tried: Number of columns that were shuffled: those that vary.
+        untried: Number of columns that were left out to save time: those with the smallest sensitivity.
 
     >>> Importances([{"column": "age", "importance": 0.25, "standardError": 0.0125}], 0.5, 2000, 5, 1)
-    loss 0.5 over 2,000 rows; importance: its rise where a column is shuffled, mean of 5
+    loss 0.5 over 2,000 rows; importance: rise of the loss when a column is shuffled, mean of 5
     column  importance  standardError
     age         0.2500         0.0125
     """
@@ -122,7 +132,11 @@ class Importances:
     untried: int = 0
 
     def shares(self, columns: Sequence[str]) -> Array:
-        """Return the columns' shares of all that rises, which sum to 1; 0 for others, and for what does not rise."""
+        """Return the columns' shares of the sum of all rises; 0 for unknown columns and negative rises.
+
+        Args:
+            columns: Names of columns.
+        """
         rises = {row["column"]: max(row["importance"], 0.0) for row in self.rows}
         found = np.array([rises.get(name, 0.0) for name in columns], float)
         total = found.sum()
@@ -138,23 +152,24 @@ class Importances:
         ]
         width = [max(map(len, cells)) for cells in zip(head, *lines, strict=True)]
         shown = [f"{a:<{width[0]}}  {b:>{width[1]}}  {c:>{width[2]}}" for a, b, c in (head, *lines)]
-        what = f"loss {self.loss:.4g} over {self.sampled:,} rows; importance: its rise where a column is shuffled"
+        found = f"loss {self.loss:.4g} over {self.sampled:,} rows"
+        what = f"{found}; importance: rise of the loss when a column is shuffled"
         more = [f"... and {len(ordered) - SHOWN:,} more"] if len(ordered) > SHOWN else []
-        more += [f"{self.untried:,} columns of smaller slopes were not tried"] if self.untried else []
+        more += [f"{self.untried:,} columns with lower sensitivity were not tried"] if self.untried else []
         return "\n".join([f"{what}, mean of {self.shuffles}", *shown, *more])
 
 
 def check_dense(inputs: int, sparse: bool) -> None:
-    """Raise ConfigError for sparse rows, whose columns are too many to shuffle each."""
+    """Raise ConfigError for sparse rows, which have too many columns to shuffle each."""
     if sparse:
         raise ConfigError(
-            f"importances are not measured of sparse rows: there are {inputs:,} features.  To do: choose some",
+            f"importances of sparse rows are not supported: there are {inputs:,} features.  To do: choose some",
             code="config-importances",
         )
 
 
 def decimals(largest: float) -> int:
-    """Return how many places behind the point numbers are shown to, of which this one is the largest.
+    """Return the number of decimals for numbers up to the given one.
 
     >>> decimals(0.39), decimals(7e8), decimals(0.0)
     (4, 0, 3)
@@ -163,9 +178,12 @@ def decimals(largest: float) -> int:
 
 
 def places_of(schema: Schema | None, inputs: int, names: Sequence[str] | None = None) -> Places:
-    """Return which inputs come from each column of a table: all elements of an array are one; of vectors, each input.
+    """Return the inputs of each column of a table; elements of an array form one column, elements of a vector do not.
 
-    names: of the inputs, where there is no schema; without them they are called by their numbers.
+    Args:
+        schema: The table's schema, or None.
+        inputs: Number of inputs.
+        names: Names of the inputs without a schema; None numbers them.
     """
     if schema is None:
         known = names if names and len(set(names)) == inputs else range(inputs)
@@ -177,20 +195,24 @@ def places_of(schema: Schema | None, inputs: int, names: Sequence[str] | None = 
 
 
 def whole(name: str) -> str:
-    """Return the column that another one is an element of, or itself."""
+    """Return the column that an array element belongs to, or the name itself."""
     return ELEMENT.sub(r"\1", name)
 
 
 def affordable(parts: Sequence[ScoredRows]) -> int:
-    """Return how many columns at most `measured` shuffles each of."""
+    """Return the greatest number of columns that `measured` shuffles."""
     cost, count = max(part.cost for part in parts), sum(len(part.x) for part in parts)
     return max(FEWEST_COLUMNS, int(WORK / (cost * min(count, FEWEST_ROWS))))
 
 
 def measured(parts: Sequence[ScoredRows], places: Places) -> Importances:
-    """Return what columns are worth to a network on some rows, or to several on rows of their own.
+    """Return the permutation importances of a network on some rows, or of several networks on their own rows.
 
-    Columns are shuffled by streams of their names, so that the same rows give the same bits.
+    Shuffles are seeded by column name, so that the same rows give the same bits.
+
+    Args:
+        parts: The rows with their networks.
+        places: The inputs of each column.
 
     Source: Breiman 2001, section 10; Fisher, Rudin and Dominici 2019.
     """
@@ -217,7 +239,7 @@ def measured(parts: Sequence[ScoredRows], places: Places) -> Importances:
 
 
 def _likeliest(parts: Sequence[ScoredRows], places: Places, moving: Sequence[str], most: int) -> list[str]:
-    """Return so many columns, those of the largest slopes; categories, which have none, come first."""
+    """Return the `most` columns with the greatest sensitivity; categories, which have none, come first."""
     slopes = sum(part.slopes() for part in parts)
     slopes = np.where(slopes > 0, slopes, np.inf)
     of = np.array([slopes[places[name]].sum() for name in moving])
@@ -231,9 +253,9 @@ def _rise(
     shuffles: int,
     before: Sequence[Array],
 ) -> tuple[float, float]:
-    """Return how much the loss rises where a column is shuffled, and the standard error of that.
+    """Return the rise of the loss when a column is shuffled, and its standard error.
 
-    Both the rows and the values that they are given are a sample, so that the variance has a term for each.
+    Both the rows and the values assigned to them are samples, so the variance has a term for each.
     """
     weight, by_row, by_value = sum(float(part.w.sum()) for part in parts), list[Array](), list[Array]()
     for number, (part, loss) in enumerate(zip(parts, before, strict=True)):
@@ -241,7 +263,7 @@ def _rise(
         for shuffle in range(shuffles):
             order = rng_for(0, "importance", name, number, shuffle).permutation(len(x))
             x[:, at] = part.x[np.ix_(order, at)]
-            with np.errstate(**QUIET):  # which is each thread's own
+            with np.errstate(**QUIET):  # the setting is per thread
                 gained = part.w * (part.losses(x) - loss) / (shuffles * weight)
             rows += gained
             values[order] += gained

@@ -1,4 +1,4 @@
-"""Columns of several inputs or outputs, which lie side by side in a row of numbers."""
+"""Columns of several inputs or outputs, side by side in a row of numbers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from firesteel.errors import ConfigError
 
 @dataclass(frozen=True)
 class Joined:
-    """Which columns of a DataFrame are which input, or output.
+    """The DataFrame columns of each input or output.
 
     Args:
-        names: What the inputs or outputs are called.
-        columns: A column's name for each, or a tuple of names of columns of numbers.
-        sizes: How many numbers each has; none where that is not known yet.
+        names: Names of the inputs or outputs.
+        columns: For each, a column name or a tuple of names of numeric columns.
+        sizes: Number of values of each; empty if unknown.
 
     Raises:
-        ConfigError: For what is no column's name, and no list of names.
+        ConfigError: If a value is neither a column name nor a list of names.
 
     >>> list(Joined(("a", "b"), ("x", ("y", "z"))))
     ['x', 'y', 'z']
@@ -32,7 +32,7 @@ class Joined:
             listed = [given] if isinstance(given, str) else given
             if not isinstance(listed, list | tuple) or not listed or not all(isinstance(one, str) for one in listed):
                 raise ConfigError(
-                    f"{given!r} was given for {name!r}: it must be a column's name, or a list of names",
+                    f"the columns of {name!r} are {given!r}: give a column name or a list of names",
                     code="config-column",
                 )
         plain = [one if isinstance(one, str) else tuple(one) for one in self.columns]
@@ -44,5 +44,5 @@ class Joined:
 
 
 def joined(given: Any) -> Any:
-    """Return columns by the names of inputs or outputs as `Joined`, and anything else as it is."""
+    """Return a dictionary of columns as `Joined`, and anything else unchanged."""
     return Joined(tuple(map(str, given)), tuple(given.values())) if isinstance(given, dict) else given

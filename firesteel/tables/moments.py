@@ -1,7 +1,6 @@
-"""Means and variances of packed rows, by a round over the blocks: the same bits on any layout and engine.
+"""Means and variances of packed rows, computed in a round over the blocks: the same bits on every layout and engine.
 
-A mean taken while rows are first read would depend on the order in which they come; blocks have an order of their
-own.  What is done with the result is the caller's business: a `Normalization` in front, or behind.
+Blocks have a fixed order; the order in which rows are first read does not, and would change the bits.
 """
 
 import functools
@@ -23,9 +22,13 @@ from firesteel.train.rounds import moments, sizes
 
 @dataclass(frozen=True)
 class Moments:
-    """mean, variance: of some columns, weighted, float64; of the columns as they are, whatever their centre.
+    """Weighted means and variances of columns, float64, of the original values (before centring).
 
-    A variance within the rounding of the network's dtype is 0: that column does not change.
+    A variance within the rounding error of the network's dtype is 0: the column is constant.
+
+    Args:
+        mean: The means.
+        variance: The variances.
     """
 
     mean: Array
@@ -33,12 +36,12 @@ class Moments:
 
     @property
     def deviation(self) -> Array:
-        """The square root of the variance, and 1 where that is next to nothing: what a Normalization divides by."""
+        """The standard deviation, or 1 if it is negligible: the divisor of a `Normalization`."""
         deviation = np.sqrt(self.variance)
         return np.where(deviation > LEAST_DEVIATION, deviation, 1.0)
 
     def along(self, channels: int) -> "Moments":
-        """Return the moments of each channel, given those of each place and channel, the channels running fastest."""
+        """Return the moments of each channel from those of each place and channel, channels last."""
         if channels == len(self.mean):
             return self
         means, variances = self.mean.reshape(-1, channels), self.variance.reshape(-1, channels)
@@ -46,14 +49,15 @@ class Moments:
         return Moments(mean, (variances + np.square(means - mean)).mean(axis=0))
 
     def normalization(self, layer: Normalization = Normalization()) -> Normalization:  # noqa: B008  (frozen)
-        """Return a layer that has no mean and variance with these."""
+        """Return a layer with these means and variances."""
         return replace(layer, mean=tuple(self.mean.tolist()), variance=tuple(self.variance.tolist()))
 
 
 def measure(engine: Engine, width: int, targets: int, dtype: str) -> tuple[Moments, Moments]:
-    """Return the moments of the features, I of them, and of the targets, T, over all rows of an engine.
+    """Return the moments of the inputs, I, and of the targets, T, over all rows of an engine.
 
-    A centre would leave sparse rows no zeros, so theirs is 0, and their deviation the largest size of each column.
+    Sparse rows are not centred, to keep their zeros: their mean is 0, and their deviation the greatest absolute
+    value.
     """
     idle = Objective(Network.chain((Activation("linear"),), width, dtype), MeanSquaredError())
     count = targets if engine.sparse else width + targets
@@ -69,7 +73,7 @@ def measure(engine: Engine, width: int, targets: int, dtype: str) -> tuple[Momen
 
 
 def _pooled(shards: Sequence[Array], count: int, dtype: str) -> Moments:
-    """Return the moments of all rows from what `rounds.moments` found in each shard.
+    """Combine the moments of shards, from `rounds.moments`.
 
     Source: Chan, Golub and LeVeque 1979, equation 2.1.
     """

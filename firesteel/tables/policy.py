@@ -1,7 +1,7 @@
-"""Defaults that the rows decide: what stages and `firesteel train` hold out, and when they stop, if nobody says it.
+"""Defaults that depend on the rows: which rows stages and `firesteel train` hold out, and when they stop.
 
-The rows are profiled into a `Tally`, which adds up over batches in any order; `settled` reads the answer off it, so
-that it is the same on any layout and engine.
+Rows are summarized in a `Tally`, which adds up over batches in any order, so that the result is the same on every
+layout and engine.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,26 +30,26 @@ from firesteel.train.checks import MOST_CLASSES
 from firesteel.train.strategies import Average
 
 AUTOMATIC = "auto"
-"""What a setting says that the rows decide."""
+"""Value of a setting that depends on the rows."""
 SHARE, PATIENCE = 0.1, 5
-"""What is then held out, and how many passes without a better validation loss end the training."""
+"""Default share of validation rows, and the patience of early stopping in epochs."""
 FEWEST_ROWS, FEWEST, MOST, LAST = 500, 5, 0.2, 5
-"""Rows from which on something is; the fewest that are worth it, the largest share; and how many rows of each class,
-the last by key, always stay."""
+"""Least number of rows to hold out any of; least number to hold out; greatest share; and the number of rows of each
+class, the last by key, that are never held out."""
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """How a network is built and trained where nobody says it.
+    """Default settings of a network and its training.
 
     Args:
-        hidden: The units of each hidden layer, all SiLU.
-        batch_size: Rows a step.
-        epochs: The most passes.
-        held: The share of the rows that is held out.
-        patience: How many passes without a better validation loss end the training.
-        members: How many networks are trained, each without another part of the rows, whose outputs are averaged.
-        output_dim: How many numbers stand for a category.
+        hidden: Units of each hidden layer; the activation is SiLU.
+        batch_size: Rows per step.
+        epochs: Maximum number of epochs.
+        held: Share of validation rows.
+        patience: Number of epochs without a better validation loss after which training stops.
+        members: Number of networks in the ensemble, each of which holds out a different part of the rows.
+        output_dim: Size of category embeddings.
     """
 
     hidden: tuple[int, ...]
@@ -62,40 +62,43 @@ class Defaults:
 
 
 DROPOUT, RATE, MOMENTUM, ACTIVATION = 0.15, 0.002, 0.99, "silu"
-"""Of every such network: the dropout behind each hidden layer, AdamW's rate, and what its averages keep at a step."""
+"""Dropout after each hidden layer, AdamW's learning rate, and the momentum of its averages."""
 OPTIMIZER = AdamW(RATE, use_ema=True, ema_momentum=MOMENTUM)
 STEPS, FASTEST = 1_000, 10.0
-"""In a fit of fewer steps than this each is larger, up to so many times, and the averages reach back over fewer."""
+"""Number of steps below which steps are larger, at most by this factor, and averages shorter."""
 STRATEGY = Average(patient=True)
-"""Of shards: their pass is chosen, and the rows of rare words do not bear a larger rate."""
+"""Strategy for shards: rows of rare words tolerate no higher rate."""
 FEW = 50
-"""Rows of a table or of vectors from which on some are held out."""
+"""Least number of rows of a table or of vectors to hold out any of."""
 BY_ROWS = (
     (2_000, Defaults((64, 64), 64, 256, 0.2, 32, members=8)),
     (20_000, Defaults((256, 256), 256, 256, 0.2, 16, members=4)),
     (200_000, Defaults((256, 256), 256, 256, 0.1, 16)),
     (2**63, Defaults((256, 256), 1024, 64, 0.1, 4, output_dim=16)),
 )
-"""Up to how many rows which defaults count: docs/tables.md says what they are worth."""
+"""Defaults by number of rows (exclusive upper bounds); docs/tables.md shows their results."""
 
 
 PICTURES = (
     (20_000, Defaults((128,), 64, 60, 0.2, 12)),
     (2**63, Defaults((128,), 128, 30, 0.1, 4)),
 )
-"""The same of networks that begin with convolutions."""
+"""The same for networks that begin with convolutions."""
 FILTERS, FEWEST_SIDE, MOST_PLACES, KEPT, RELU = (32, 64, 128), 8, 1024, 0.9, "relu"
-"""Of each convolution; the height and width from which on a picture is halved behind one; the places of what the last
-makes that go to the dense layers, beyond which their averages do; what moving averages of batch normalization keep at
-a step, as a pass of few rows has few; and the activation."""
+"""Filters of each convolution; least height and width of a picture that is halved after one; greatest number of
+places passed to the dense layers, beyond which they are averaged; momentum of batch normalization (short epochs have
+few steps); and the activation."""
 FEW_STEPS, SMALLEST = 20, 16
-"""Of a shard in a pass: with fewer steps its batches are halved, down to so many rows."""
+"""Least steps of a shard per epoch, below which batches are halved, and the smallest batch."""
 
 
 def defaults_for(rows: int, shards: int | None = None, pictures: bool = False) -> Defaults:
-    """Return the defaults for so many rows, in so many shards if that is said.
+    """Return the defaults for a number of rows, and of shards if known.
 
-    pictures: whether the network begins with convolutions.
+    Args:
+        rows: Number of rows.
+        shards: Number of shards.
+        pictures: Whether the network begins with convolutions.
 
     >>> defaults_for(500).hidden, defaults_for(5_000).batch_size, defaults_for(5_000, shards=8).batch_size
     ((64, 64), 256, 16)
@@ -108,7 +111,7 @@ def defaults_for(rows: int, shards: int | None = None, pictures: bool = False) -
 
 
 def optimizer_for(rows: int, batch_size: int | None, epochs: int) -> AdamW:
-    """Return the optimiser for so many passes over so many rows.
+    """Return the optimizer for so many epochs over so many rows.
 
     >>> [optimizer_for(rows, 64, 60).learning_rate for rows in (100, 700, 2_000)]
     [0.02, 0.003, 0.002]
@@ -119,11 +122,11 @@ def optimizer_for(rows: int, batch_size: int | None, epochs: int) -> AdamW:
 
 
 NARROWEST, MOST_WEIGHTS = 64, 2**24
-"""Of the first layer: units that it has at any rate, and weights that it has at most beyond them, which is 64 MiB."""
+"""Least units of the first layer, and the greatest number of weights above that (64 MiB)."""
 
 
 def narrowed(hidden: tuple[int, ...], width: int) -> tuple[int, ...]:
-    """Return hidden layers whose first is narrower where there are very many features, such as counts of words.
+    """Return hidden layers with a narrower first layer for very many inputs, such as word counts.
 
     >>> narrowed((256, 256), 784), narrowed((256, 256), 100_000), narrowed((256, 256), 2**20)
     ((256, 256), (167, 256), (64, 256))
@@ -132,15 +135,16 @@ def narrowed(hidden: tuple[int, ...], width: int) -> tuple[int, ...]:
 
 
 def convolutions(shape: Shape, activation: Any, penalty: Regularizer | None = None) -> list[Layer]:
-    """Return what stands in front of the dense layers of a network for pictures.
+    """Return the convolutional layers before the dense ones, for pictures.
 
-    It is three convolutions of 3 x 3, each batch-normalized; the picture is halved behind the first two, where it has
-    8 rows and columns at least.  The dense layers take all that the last makes, or of large pictures its averages.
+    There are three 3 x 3 convolutions with batch normalization.  The picture is halved after the first two if it has
+    at least 8 rows and columns.  The dense layers get all values of the last one, or, for large pictures, their
+    averages.
 
     Args:
         shape: Height, width and channels of the pictures.
-        activation: Behind each convolution.
-        penalty: On the convolutions' weights.
+        activation: Activation after each convolution.
+        penalty: Regularizer of the convolutions' weights.
 
     Example:
         >>> made = convolutions((8, 8, 1), "relu")
@@ -158,9 +162,15 @@ def convolutions(shape: Shape, activation: Any, penalty: Regularizer | None = No
 
 @dataclass(frozen=True)
 class Tally:
-    """How many rows have a weight above 0, and how many of them are held out, by class and key.
+    """Counts of rows with positive weight, and of those held out, by class and key.
 
-    The last rows by key of each class stand alone, the others of the class are one entry, under their largest key.
+    The last rows of each class by key have entries of their own; the others share one entry, under their largest key.
+
+    Args:
+        y: The class of each entry.
+        keys: The key of each entry.
+        rows: Number of rows of each entry.
+        out: Number of held-out rows of each entry.
     """
 
     y: Array
@@ -170,14 +180,22 @@ class Tally:
 
     @staticmethod
     def of(keys: Keys, y: Array, w: Array, held: npt.NDArray[np.bool_], classes: bool) -> "Tally":
-        """Return the tally of some rows.  y: (n, T)  w: (n,)  classes: whether targets are classes"""
+        """Return the tally of some rows.
+
+        Args:
+            keys: The row keys, (n,).
+            y: The targets, (n, T).
+            w: The row weights, (n,).
+            held: Which rows are held out, (n,).
+            classes: Whether targets are classes.
+        """
         some = (w > 0) & np.isfinite(y).all(axis=1)
         number = classes_of(y[some]) if classes else np.zeros(int(some.sum()))
         return Tally(number, keys[some], np.ones(len(number), np.int64), held[some].astype(np.int64))._short()
 
     @staticmethod
     def read(lists: Sequence[Sequence[float]] = ((), (), (), ())) -> "Tally":
-        """Return the tally whose four arrays were written as lists; without them that of no rows."""
+        """Return the tally whose four arrays are given as lists; by default that of no rows."""
         return Tally(*(np.array(part, kind) for part, kind in zip(lists, ("f8", "u8", "i8", "i8"), strict=True)))
 
     @staticmethod
@@ -197,7 +215,7 @@ class Tally:
         return Tally(y[starts], keys[last], np.add.reduceat(rows, starts), np.add.reduceat(out, starts))
 
     def limits(self, share: float = SHARE) -> tuple[tuple[int, int], ...]:
-        """Return the limits of the classes whose last rows would not all stay."""
+        """Return the limits of the classes whose last rows would otherwise be held out."""
         found = []
         for number, first, count in zip(*np.unique(self.y, return_index=True, return_counts=True), strict=True):
             key = self.keys[first + count - LAST] if count >= LAST else np.uint64(0)
@@ -207,10 +225,12 @@ class Tally:
 
 
 def settled(look: Callable[[HoldOut], Tally], share: float = SHARE, fewest: int = FEWEST_ROWS) -> tuple[HoldOut, str]:
-    """Return what to hold out where nobody has said it, and what there is to say of that.
+    """Return the rows to hold out by default, and a sentence about them.
 
-    look: returns the tally of all rows, given what is held out; called a second time where a class has few rows.
-    share: of the rows, to hold out.  fewest: rows from which on something is.
+    Args:
+        look: Returns the tally of all rows for a `HoldOut`; called again if a class has few rows.
+        share: Share of the rows to hold out.
+        fewest: Least number of rows to hold out any of.
     """
     hold = HoldOut(share)
     seen = look(hold)
@@ -219,7 +239,7 @@ def settled(look: Callable[[HoldOut], Tally], share: float = SHARE, fewest: int 
         seen = look(hold)
     rows, out = int(seen.rows.sum()), int(seen.out.sum())
     if rows < fewest:
-        return HoldOut(), f"nothing is held out of {rows:,} rows, which are fewer than {fewest}"
+        return HoldOut(), f"no rows are held out of {rows:,}, which are fewer than {fewest}"
     if not FEWEST <= out <= max(MOST, 2 * share) * rows:
-        return HoldOut(), f"nothing is held out: by their keys it would be {out:,} of {rows:,} rows"
-    return hold, f"{out:,} of {rows:,} rows are held out by their keys"
+        return HoldOut(), f"no rows are held out: by row hash it would be {out:,} of {rows:,}"
+    return hold, f"{out:,} of {rows:,} rows are held out by row hash"

@@ -1,7 +1,7 @@
-"""The profile of a table: a sample of its rows, and how often words occur; and the schema that is learned from it.
+"""The profile of a table (a sample of rows, and word counts), and the schema learned from it.
 
-Profiles add up over batches and partitions, in any order, and their size is bounded: the sample holds the rows with
-the smallest keys, and of each column the words with the smallest hashes are kept, with exact counts.
+Profiles add up over batches and partitions in any order, with bounded size: the sample holds the rows with the
+smallest keys, and each column keeps the words with the smallest hashes, with exact counts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,24 +38,24 @@ from firesteel.tables.schema import (
 from firesteel.train.blocks import Keys, id_keys, row_keys
 
 MOST_ROWS, MOST_VALUES = 1 << 16, 4_000_000
-"""The most rows in the sample, and values."""
+"""Greatest numbers of rows and of values in the sample."""
 MOST_WORDS, FEWEST_WORDS = 1 << 16, 1 << 8
-"""The most words that are kept of a column, and how many are in any case."""
+"""Greatest and least numbers of words that are kept of a column."""
 ONE_HOT, FEW = 8, 12
-"""Up to so many words have an input each; up to so many whole numbers are categories too."""
+"""Greatest number of words that are one-hot encoded, and of distinct integers that are categories too."""
 FEWEST_BINS, MOST_BINS, TIME_BINS, ALL_BINS = 8, 32, 64, 4096
-"""How many bins a number has at least and at most, a time at most, and all numbers together."""
+"""Least and greatest numbers of bins of a number, of a time, and of all numbers together."""
 ALL_LEVELS = 1 << 19
-"""How many words all columns have together, at most: to read more takes more memory than their file may."""
+"""Greatest number of words in all columns, so that reading a model file takes bounded memory."""
 ALL_RARE = 1 << 16
-"""How many words all columns have together, at most, that are known to be rare."""
+"""Greatest number of known rare words in all columns."""
 ROWS_A_BIN = 128
-"""Between these a column has a bin for so many rows."""
+"""Number of rows per bin, between these limits."""
 DAYS_SHARE, ROWS_A_DAY, MOST_CLASSES = 0.02, 8, 100
-"""Days are categories where they explain this share of the target's variance and have so many rows each; a target of
-at most so many whole numbers is one of classes."""
+"""Days are categories if they explain this share of the target's variance and have so many rows each; and the
+greatest number of distinct integers of a target that are classes."""
 UNIQUE = 0.5
-"""A column of text with more different words than this share of its rows says nothing of new rows."""
+"""Share of distinct words among rows above which a text column is left out, as it cannot generalize."""
 
 
 Sampled = tuple[Sequence[str], npt.NDArray[Any]]
@@ -65,7 +65,13 @@ Numbers = tuple[Sequence[str], npt.NDArray[Any], npt.NDArray[np.bool_]]
 
 
 class Words(NamedTuple):
-    """Different words, those with the smallest hashes: hashes, ascending, and how often each occurs; (k,) each."""
+    """Distinct words with the smallest hashes.
+
+    Args:
+        hashes: The hashes, ascending, (k,).
+        counts: The number of occurrences of each word, (k,).
+        words: The words, (k,).
+    """
 
     hashes: Keys
     counts: npt.NDArray[np.int64]
@@ -73,9 +79,9 @@ class Words(NamedTuple):
 
     @staticmethod
     def sum(parts: Sequence["Words"], most: int) -> "Words":
-        """Return at most so many words of all parts.
+        """Return at most `most` words of all parts.
 
-        The counts of those that stay are exact: in each part a word's rank is at most that in all.
+        The counts of kept words are exact: a word's rank in a part is at most its rank in all.
         """
         hashes = np.concatenate([part.hashes for part in parts])
         found, first, where = np.unique(hashes, return_index=True, return_inverse=True)
@@ -85,7 +91,7 @@ class Words(NamedTuple):
         return Words(found[:most], counts[:most], words[:most])
 
     def different(self, most: int) -> float:
-        """Return how many different words there are: exactly below `most`, else an estimate.
+        """Return the number of distinct words: exact below `most`, otherwise an estimate.
 
         Source: Bar-Yossef et al. 2002, in the form of Beyer et al. 2007, (k - 1) / the k-th smallest hash.
         """
@@ -93,7 +99,14 @@ class Words(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """What is known of a column's values from all rows: how many are missing, the smallest and the largest."""
+    """The extent of a column over all rows.
+
+    Args:
+        kind: The kind of values.
+        missing: Number of missing values.
+        low: The smallest value.
+        high: The largest value.
+    """
 
     kind: str
     missing: int
@@ -101,7 +114,7 @@ class Extent(NamedTuple):
     high: float
 
     def plus(self, other: "Extent", name: str) -> "Extent":
-        """Return the extent of both.  Raises DataError where one has words and the other has numbers or times."""
+        """Return the extent of both.  Raises DataError if one has words and the other numbers or times."""
         if self.kind == other.kind:
             low, high = min(self.low, other.low), max(self.high, other.high)
             return Extent(self.kind, self.missing + other.missing, low, high)
@@ -111,7 +124,7 @@ class Extent(NamedTuple):
             if not any(kinds <= set(alike) for alike in (NUMBERS, WORDS)):
                 shown = " and ".join(sorted(kinds))
                 raise DataError(
-                    f"column {name!r} holds {shown} values: a column of a table has values of one kind",
+                    f"column {name!r} holds {shown} values: a table's column must have one kind of values",
                     code="data-type",
                 )
             kinds = {"float"} if kinds <= set(NUMBERS) else {WRITTEN}
@@ -120,15 +133,15 @@ class Extent(NamedTuple):
 
 @dataclass(frozen=True)
 class Profile:
-    """What is known of some rows of a table.
+    """The profile of some rows of a table.
 
     Args:
-        rows: How many they are.
+        rows: Number of rows.
         extents: The extent of each column.
-        keys: The keys of the rows in the sample, ascending, (k,).  Rows that are equal are in it once.
-        sample: Their values in each column of numbers or times, (k,) each; NaN, or the smallest int64, if missing.
-        words: The words of each other column.
-        target: What is predicted, of the rows in the sample, (k,); None where it is not known.
+        keys: The keys of the sampled rows, ascending, (k,).  Equal rows occur once.
+        sample: The sampled values of each numeric or time column, (k,) each; NaN, or the smallest int64, if missing.
+        words: The words of each text column.
+        target: The target of the sampled rows, (k,); None if unknown.
     """
 
     rows: int
@@ -140,7 +153,13 @@ class Profile:
 
     @staticmethod
     def of(columns: Mapping[str, ColumnValues], rows: int, target: Array | None = None) -> "Profile":
-        """Return the profile of some rows.  target: (n,)"""
+        """Return the profile of some rows.
+
+        Args:
+            columns: The columns.
+            rows: Number of rows.
+            target: The target, (n,), if known.
+        """
         known = {name: shortened(values.words) for name, values in columns.items() if values.kind in WORDS}
         hashes = {name: hashed(texts) for name, texts in known.items()}
         numbers, found, words = _numbers(columns, rows), dict[str, Extent](), dict[str, Words]()
@@ -163,7 +182,7 @@ class Profile:
 
     @staticmethod
     def sum(parts: Iterable["Profile"]) -> "Profile":
-        """Return the profile of all rows.  Raises DataError where a column holds values of different kinds."""
+        """Return the profile of all rows.  Raises DataError if a column holds values of different kinds."""
         parts = list(parts)
         first, *rest = [part for part in parts if part.rows] or parts[:1]
         if not rest:
@@ -197,7 +216,7 @@ class Profile:
         return _restored, (self.rows, self.extents, self.keys, sample, self.words, self.target)
 
     def _sampled(self, names: Sequence[str], dtype: type) -> npt.NDArray[Any]:
-        """Return columns' values in the sample as those of another type, (columns, k)."""
+        """Return columns' sampled values converted to a type, (columns, k)."""
         found: npt.NDArray[Any] = np.empty((len(names), len(self.keys)), dtype)
         none = _nothing(np.dtype(dtype))
         for row, name in zip(found, names, strict=True):
@@ -211,32 +230,32 @@ class Profile:
         return found
 
     def open_columns(self) -> list[str]:
-        """Return the columns of text with more words than are kept, of which the commonest must be counted."""
+        """Return the text columns with more words than are kept; their frequent words must be counted separately."""
         most = most_words(len(self.extents))
         return [name for name, words in self.words.items() if len(words.hashes) >= most and not self.unique(name)]
 
     def most_levels(self) -> int:
-        """Return how many words each column has at most."""
+        """Return the greatest number of words of each column."""
         return min(MOST_LEVELS, ALL_LEVELS // max(1, len(self.words)))
 
     def unique(self, name: str) -> bool:
-        """Return whether nearly every row has a word of its own in this column."""
+        """Return whether nearly every row has a different word in this column."""
         present = self.rows - self.extents[name].missing
         return self.words[name].different(most_words(len(self.extents))) > max(ONE_HOT, UNIQUE * present)
 
 
 def sample_size(columns: int) -> int:
-    """Return how many rows the sample of a table of so many columns has at most."""
+    """Return the greatest number of sampled rows of a table with so many columns."""
     return max(1, min(MOST_ROWS, MOST_VALUES // max(1, columns)))
 
 
 def most_words(columns: int) -> int:
-    """Return how many words are kept of each column of a table of so many."""
+    """Return the number of words kept of each column of a table with so many columns."""
     return max(FEWEST_WORDS, min(MOST_WORDS, MOST_VALUES // max(1, columns)))
 
 
 def _nothing(dtype: np.dtype[Any]) -> Any:
-    """Return what stands for a missing value in a sample."""
+    """Return the marker of a missing value in a sample."""
     return np.float64(np.nan) if dtype.kind == "f" else np.int64(np.iinfo(np.int64).min)
 
 
@@ -249,9 +268,9 @@ def _by_name(sample: Sequence[Sampled]) -> dict[str, npt.NDArray[Any]]:
 
 
 def _numbers(columns: Mapping[str, ColumnValues], rows: int) -> list[Numbers]:
-    """Return the columns of numbers or times, those of a type together: their names, values and which are missing.
+    """Return the numeric and time columns, grouped by type: names, values, and which values are missing.
 
-    Values, (columns, n), have no -0.0; floats are NaN where they are missing.
+    Values, (columns, n), have no -0.0; missing floats are NaN.
     """
     found = list[Numbers]()
     for kind in "fi":
@@ -271,7 +290,7 @@ def _numbers(columns: Mapping[str, ColumnValues], rows: int) -> list[Numbers]:
 
 
 def _ends(data: npt.NDArray[Any], gone: npt.NDArray[np.bool_]) -> tuple[list[float], list[float]]:
-    """Return the smallest and the largest value of each row of a matrix; infinities where all are missing."""
+    """Return the smallest and the largest value of each row of a matrix; infinities if all are missing."""
     if data.dtype.kind == "f":
         lows, highs = np.fmin.reduce(data, axis=1, initial=np.inf), np.fmax.reduce(data, axis=1, initial=-np.inf)
         return lows.tolist(), highs.tolist()
@@ -286,7 +305,7 @@ def _ends(data: npt.NDArray[Any], gone: npt.NDArray[np.bool_]) -> tuple[list[flo
 
 
 def _marked(data: npt.NDArray[np.int64], gone: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Return whole numbers, with the smallest int64 for those that are missing."""
+    """Return integers, with the smallest int64 for missing values."""
     nothing = _nothing(data.dtype)
     return np.where(gone, nothing, np.maximum(data, nothing + 1))
 
@@ -294,7 +313,7 @@ def _marked(data: npt.NDArray[np.int64], gone: npt.NDArray[np.bool_]) -> npt.NDA
 def _smallest(
     keys: Keys, sample: Sequence[Sampled], target: Array | None, most: int
 ) -> tuple[Keys, dict[str, npt.NDArray[Any]], Array | None]:
-    """Return the rows with the smallest keys; of rows with the same key the smallest value in each column."""
+    """Return the rows with the smallest keys; for equal keys, the smallest value of each column."""
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
@@ -312,7 +331,7 @@ def _smallest(
 def _keys(
     columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], numbers: Sequence[Numbers], rows: int
 ) -> Keys:
-    """Return a key of each row; rows that are equal have the same, however they are batched."""
+    """Return a key of each row; equal rows have equal keys, however they are batched."""
     some = max(1, MOST_VALUES // max(1, len(columns)))
     parts = [slice(at, min(at + some, rows)) for at in range(0, max(rows, 1), some)]
     return np.concatenate(
@@ -326,7 +345,7 @@ def _keys(
 def _comparable(
     columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], numbers: Sequence[Numbers], rows: slice
 ) -> Array:
-    """Return rows of float64 that are equal where the rows are: hashes, of words and integers beyond 2^53."""
+    """Return float64 rows that are equal if the rows are, with hashes of words and of integers beyond 2^53."""
     found, places = np.empty((rows.stop - rows.start, len(columns))), {name: at for at, name in enumerate(columns)}
     for name, known in hashes.items():
         data, gone = columns[name].data[rows], columns[name].absent[rows]
@@ -346,9 +365,13 @@ LARGEST = np.finfo(np.float64).max
 
 
 def schema_of(columns: Mapping[str, ColumnValues], rows: int, zone: str = "UTC", y: Any = None) -> Schema:
-    """Return the schema of columns whose rows are all in memory.
+    """Return the schema of columns that are in memory.
 
-    zone: in which timestamps have their hours.  y: what is predicted, as users hand it over.
+    Args:
+        columns: The columns.
+        rows: Number of rows.
+        zone: Time zone of the hours of timestamps.
+        y: The target, in any form that users pass.
     """
     profile, counts = Profile.of(columns, rows, _target(y, rows)), dict[str, dict[str, int]]()
     for name in profile.open_columns():
@@ -361,7 +384,7 @@ def schema_of(columns: Mapping[str, ColumnValues], rows: int, zone: str = "UTC",
 
 
 def _target(y: Any, rows: int) -> Array | None:
-    """Return numbers, or the numbers of classes, (n,); None for several targets, or what is none."""
+    """Return a numeric target or class numbers, (n,); None for several targets, or invalid ones."""
     try:
         given = np.atleast_1d(y)[:rows]
     except ValueError:  # rows of different lengths
@@ -378,15 +401,15 @@ def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = 
     """Return the schema of a table with this profile.
 
     Args:
-        profile: What is known of its rows.
-        counts: How often the commonest words occur, of each of `profile.open_columns()`.
-        zone: The time zone in which timestamps have their hours and days.
+        profile: The profile.
+        counts: Counts of the most frequent words of each of `profile.open_columns()`.
+        zone: Time zone of the hours and days of timestamps.
 
     Raises:
-        DataError: If there is nothing to learn from in any column, or no row.
+        DataError: If there are no rows, or no column can be learned from.
     """
     if not profile.rows:
-        raise DataError("the table has no rows to learn from: give some", code="data-empty")
+        raise DataError("the table has no rows: give some", code="data-empty")
     numbers = sum(extent.kind not in WORDS for extent in profile.extents.values())
     usual = min(max(FEWEST_BINS, profile.rows // ROWS_A_BIN), ALL_BINS // max(1, numbers))
     most = profile.most_levels()
@@ -406,7 +429,7 @@ def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = 
             found.append(learned)
     if not found:
         shown = "; ".join(f"{name}: {why}" for name, why in left_out[:5]) or "there are no columns"
-        raise DataError(f"no column is left to learn from ({shown}): give others", code="data-column")
+        raise DataError(f"no column can be used ({shown}): give other columns", code="data-column")
     return Schema(tuple(found), tuple(left_out))
 
 
@@ -455,7 +478,7 @@ def _number(profile: Profile, name: str, bins: int, zone: str) -> TableColumn:
 
 
 def _days(us: npt.NDArray[np.int64], target: Array) -> tuple[int, ...]:
-    """Return the days of local times that occur more than once, if they say much of the target; else none."""
+    """Return the local days that occur more than once, if they explain enough of the target; otherwise none."""
     some = np.isfinite(target)
     found, at, rows = np.unique(us[some] // DAY, return_inverse=True, return_counts=True)
     if not 2 <= len(found) <= some.sum() / ROWS_A_DAY or explained(at.reshape(-1), target[some]) < DAYS_SHARE:
@@ -464,14 +487,16 @@ def _days(us: npt.NDArray[np.int64], target: Array) -> tuple[int, ...]:
 
 
 def explained(groups: npt.NDArray[np.intp], y: Array) -> float:
-    """Return which share of the variance of y groups of rows explain in all rows; 0 where it may be by chance.
+    """Return the share of the variance of y that groups of rows explain in the population; 0 if it may be by chance.
 
-    groups: (n,), from 0 on, each with a row.  y: (n,), numbers; at most MOST_CLASSES whole ones are classes.
+    It is omega squared, (B - (k - 1) s) / (T + s), with the total sum of squares T, the part B between k groups, and
+    s = (T - B) / (n - k).  Chance is ruled out if B is five standard deviations above its mean without effect.
 
-    It is omega squared, (B - (k - 1) s) / (T + s), of T, the squares of all rows, B, the part between k groups, and
-    s = (T - B) / (n - k); beyond chance is a B that is five of its standard deviations above its mean without effect.
+    Args:
+        groups: The group of each row from 0 on, (n,); every group has a row.
+        y: Numbers, (n,); at most MOST_CLASSES distinct integers are classes.
 
-    Source: Hays 1963; of classes as Light and Margolin 1971 count squares.
+    Source: Hays 1963; for classes with the squares of Light and Margolin 1971.
     """
     n, rows = len(y), np.bincount(groups)
     values, classes = np.unique(y, return_inverse=True)
@@ -492,7 +517,7 @@ def explained(groups: npt.NDArray[np.intp], y: Array) -> float:
 
 
 def _quantiles(z: Array, bins: int) -> tuple[float, ...]:
-    """Return the edges of bins with as many rows each, as float32 holds them; none for two values, or fewer."""
+    """Return the edges of bins with equal numbers of rows, in float32; none for fewer than three distinct values."""
     ends = np.sort(z.astype(np.float32)).astype(float)
     if not bins or len(np.unique(ends)) < 3:
         return ()

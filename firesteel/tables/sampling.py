@@ -1,7 +1,7 @@
-"""Some of an engine's rows, brought to the driver: what a person looks at of rows that may be anywhere.
+"""A sample of an engine's rows on the driver.
 
-A row's block is decided by a hash of its values, so the rows of the first blocks are a random sample of all, and the
-same on every engine.  (Arrays packed with shuffle=False lie in their order, and there the first rows come.)
+A row's block depends on a hash of its values, so the rows of the first blocks are a random sample, and the same on
+every engine.  (Arrays packed with shuffle=False keep their order; the sample is then their first rows.)
 """
 
 import functools
@@ -23,16 +23,16 @@ from firesteel.train.rounds import rows_of
 
 MOST_ROWS = 20_000
 MOST_BYTES = 32 << 20
-"""Most of a sample: what looking at it may cost the driver."""
+"""Greatest size of a sample in bytes, to bound the driver's memory."""
 LARGEST = 2**64 - 1
 
 
 def sample(
     engine: Engine, objective: Objective, theta: Array, title: str = "firesteel: a sample of rows"
 ) -> tuple[Array, Array, Array]:
-    """Return x (n, I), y (n, T) and w (n,) of rows from the first blocks, in the order of blocks, as they were given.
+    """Return x (n, I), y (n, T) and w (n,) of rows from the first blocks, in block order, without centring.
 
-    At most MOST_ROWS and MOST_BYTES, and at least one row.
+    There are at most MOST_ROWS rows and MOST_BYTES bytes, and at least one row.
     """
     width, most = _width(objective), sampled(engine, objective)
     wanted: dict[int, int] = {}
@@ -59,13 +59,13 @@ def _width(objective: Objective) -> int:
 
 
 def sampled(engine: Engine, objective: Objective) -> int:
-    """Return how many rows `sample` brings."""
+    """Return the number of rows that `sample` returns."""
     size = _width(objective) * np.dtype(objective.network.dtype).itemsize
     return max(1, min(sum(block.rows for block in engine.blocks), MOST_ROWS, MOST_BYTES // size))
 
 
 def _rows(wanted: Mapping[int, int], task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return so many rows of each block, features, targets and weight side by side, as float64 words."""
+    """Return the first rows of each block (inputs, targets and weight side by side) as float64 words."""
     dtype = task.theta.dtype
     parts = [np.zeros(0, dtype)]
     for block in sorted(blocks, key=lambda block: block.id):
@@ -79,12 +79,15 @@ def _rows(wanted: Mapping[int, int], task: Task, blocks: Sequence[Block], run: R
 
 @dataclass(frozen=True)
 class FirstRows:
-    """The rows of the smallest keys, each once, and how many copies of it there are among all rows.
+    """The distinct rows with the smallest keys, with their numbers of copies among all rows.
 
-    A row that is among the first of all is among the first of any part that has it, so that parts add up exactly, in
-    any order.
+    A row among the first of all is among the first of every part that contains it, so parts add up exactly in any
+    order.
 
-    keys: (n,), ascending.  rows: (n, V), of which the last column is the weight.  copies: (n,).
+    Args:
+        keys: The row keys, ascending, (n,).
+        rows: The rows, (n, V); the last column is the weight.
+        copies: The number of copies of each row, (n,).
     """
 
     keys: Keys
@@ -93,7 +96,15 @@ class FirstRows:
 
     @staticmethod
     def of(keys: Keys, x: Features, y: Array, w: Array, most: int) -> "FirstRows":
-        """Return the first of these rows.  x: (n, I)  y: (n, T)  w: (n,)"""
+        """Return the first of these rows.
+
+        Args:
+            keys: The row keys, (n,).
+            x: The inputs, (n, I).
+            y: The targets, (n, T).
+            w: The row weights, (n,).
+            most: Greatest number of distinct rows.
+        """
         rows = np.hstack(
             [x.dense() if isinstance(x, CSR) else x, y, w[:, None]], dtype=np.float64, casting="same_kind"
         )
@@ -101,7 +112,7 @@ class FirstRows:
 
     @staticmethod
     def sum(parts: Sequence["FirstRows"], most: int) -> "FirstRows":
-        """Return the first of all rows, from those of their parts."""
+        """Return the first of all rows, from the first ones of their parts."""
         keys, rows, copies = zip(*((part.keys, part.rows, part.copies) for part in parts), strict=True)
         return FirstRows(np.concatenate(keys), np.concatenate(rows), np.concatenate(copies))._first(most)
 
@@ -113,7 +124,7 @@ class FirstRows:
         return FirstRows(keys[starts[:most]], self.rows[order[starts[:most]]], copies[:most])
 
     def repeated(self, most: int) -> Array:
-        """Return the rows with their copies; where those are more, so many of them as a row has its share of.
+        """Return the rows with their copies; if these exceed `most`, each row's proportional number.
 
         >>> first = FirstRows(np.arange(2, dtype=np.uint64), np.array([[7.0], [8.0]]), np.array([300, 100]))
         >>> first.repeated(4)[:, 0]
@@ -128,14 +139,19 @@ class FirstRows:
 def first_rows(
     engine: Engine, objective: Objective, theta: Array, most: int, title: str = "firesteel: the first rows"
 ) -> tuple[Array, Array, Array]:
-    """Return x (n, I), y (n, T) and w (n,), less the engine's centre, of the first rows by their keys.
+    """Return x (n, I), y (n, T) and w (n,) of the first rows by key, centred as in the engine.
 
-    most: of them, copies counted.
+    Args:
+        engine: The engine.
+        objective: The network and its loss.
+        theta: The weights.
+        most: Greatest number of rows, with copies.
+        title: Title of the Spark job.
     """
     task = Task(objective, read_only(theta), shards=engine.shards, title=title)
     width, inputs, most = _width(objective), objective.network.inputs, first_of(objective.network.inputs, most)
     last, found = LARGEST, list[FirstRows]()
-    if 8 * engine.shards * most * width > MOST_BYTES:  # then the keys come first, and no row that is not wanted
+    if 8 * engine.shards * most * width > MOST_BYTES:  # find the keys first, to move only the rows needed
         parts = [
             p.sums.view(np.uint64) for p in engine.map(functools.partial(_first_keys, most), task) if p is not None
         ]
@@ -150,12 +166,12 @@ def first_rows(
 
 
 def first_of(inputs: int, most: int) -> int:
-    """Return how many rows of so many inputs `first_rows` brings where that many are wanted."""
+    """Return the number of rows that `first_rows` returns when so many are asked for."""
     return max(1, min(most, MOST_BYTES // (8 * inputs)))
 
 
 def _first_rows(most: int, last: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the shard's first rows up to a key, each with the number of its copies behind it."""
+    """Return the shard's first rows up to a key, each followed by its number of copies."""
     rows = _first(most, last, task, blocks)
     return Partial(
         np.zeros((0, len(task.theta)), task.theta.dtype), np.hstack([rows.rows, rows.copies[:, None]]).ravel()

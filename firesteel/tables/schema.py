@@ -1,7 +1,7 @@
-"""How the columns of a table, of any type, become flat rows for a network: learned once, kept with the model.
+"""The schema of a table: how its columns, of any type, are encoded as flat rows of numbers for a network.
 
-`profile.py` learns a `Schema`; a model encodes with it whatever it is given, so that rows are scored as they were
-trained on.  `core/layers/table.py` is the first layer of a network for such rows.
+`profile.py` learns a `Schema`, which is saved with the model, so that rows are always encoded as in training.
+`core/layers/table.py` is the first layer of a network for such rows.
 """
 
 import datetime
@@ -26,23 +26,23 @@ from firesteel.errors import ConfigError, DataError
 NUMBERS, TIMES = ("float", "integer", "boolean"), ("date", "timestamp", "wall")
 TEXT, WRITTEN = "text", "written"
 WORDS = (TEXT, WRITTEN)
-"""Kinds of columns: "wall" times have no zone; "written" words are numbers or times that were made categories."""
+"""Kinds of columns: "wall" times have no zone; "written" words are numbers or times converted to categories."""
 UNSEEN, ABSENT = 0, 1
-"""The codes of a category that was not seen in training, or too seldom, and of a missing one."""
+"""The codes of a category that training has not seen often enough, and of a missing one."""
 MOVING = 4_000
-"""Categories of a table from which on a step moves those of its batch alone."""
+"""Number of a table's categories above which a step updates only those in its batch."""
 MOST_LEVELS = 1 << 16
-"""The most words of a column that have a code of their own."""
+"""Greatest number of words of a column with their own codes."""
 MOST_RARE = 1 << 12
-"""The most words of a column that are known to be rare."""
+"""Greatest number of known rare words of a column."""
 CLIP = 3.0
-"""Where scaled numbers end: z / sqrt(1 + (z / 3)^2)."""
+"""Limit of scaled numbers: z / sqrt(1 + (z / 3)^2)."""
 TOGETHER = 1 << 17
-"""So many values are scaled together."""
+"""Number of values scaled together."""
 DAY, FARTHEST = 86_400_000_000, 106_750_000
-"""The microseconds of a day, and the most days from 1970, of which int64 holds the microseconds."""
+"""Microseconds of a day, and the greatest number of days from 1970 whose microseconds fit int64."""
 ELEMENT = re.compile(r"(.+)\[(\d+)\]", re.DOTALL)
-"""What the elements of arrays and vectors are called."""
+"""Names of elements of arrays and vectors."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class ColumnValues:
 
     Args:
         kind: One of NUMBERS, WORDS or TIMES.
-        data: Numbers, float64 or int64; or places in `words`, int32; or microseconds since 1970, in UTC or, of "wall"
-            times and dates, on the clock that was read, int64.
-        missing: Which values are missing, (n,); None where none is.
-        words: What `data` points at, where the column has words.
+        data: Numbers, float64 or int64; or indices into `words`, int32; or microseconds since 1970, int64, in UTC, or
+            in local time for "wall" times and dates.
+        missing: Which values are missing, (n,); None if none is.
+        words: The distinct words of a text column.
     """
 
     kind: str
@@ -70,12 +70,12 @@ class ColumnValues:
 
     @cached_property
     def absent(self) -> npt.NDArray[np.bool_]:
-        """Which are missing, NaN among them, (n,)."""
+        """Which values are missing, including NaN, (n,)."""
         gone = np.zeros(len(self), bool) if self.missing is None else self.missing
         return gone | np.isnan(self.data) if self.data.dtype.kind == "f" else gone
 
     def as_text(self) -> "ColumnValues":
-        """Return numbers and times as the words that they are written as."""
+        """Return numbers and times converted to words."""
         if self.kind in WORDS:
             return self
         found, codes = np.unique(np.where(self.absent, 0, self.data), return_inverse=True)
@@ -92,17 +92,17 @@ def _written(value: Any, kind: str) -> str:
 
 
 def from_days(days: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Return days since 1970 as microseconds; those too far for that are the farthest."""
+    """Return days since 1970 as microseconds, clipped to what int64 can represent."""
     return days.astype(np.int64).clip(-FARTHEST, FARTHEST) * DAY
 
 
 def encoded(text: str) -> bytes:
-    """Return a word's UTF-8, by which words are put in order."""
+    """Return a word's UTF-8, by which words are sorted."""
     return text.encode("utf-8", "surrogatepass")
 
 
 def shortened(words: Iterable[str]) -> list[str]:
-    """Return the names that words are kept by: those of more than 200 characters keep their beginning and a hash."""
+    """Return the names by which words are stored: beyond 200 characters, their beginning and a hash."""
     return [word if len(word) <= LONGEST else _shortened(word) for word in words]
 
 
@@ -118,7 +118,7 @@ def hashed(words: Sequence[str]) -> npt.NDArray[np.uint64]:
 
 
 LONGEST = 200
-"""The most characters of a word."""
+"""Greatest length of a stored word."""
 
 
 def _refused(what: str) -> ConfigError:
@@ -127,13 +127,13 @@ def _refused(what: str) -> ConfigError:
 
 def _listed(given: Any, what: str) -> tuple[Any, ...]:
     if not isinstance(given, list | tuple):
-        raise _refused(f"{what} must be a list, and not {type(given).__name__}")
+        raise _refused(f"{what} must be a list, not {type(given).__name__}")
     return tuple(given)
 
 
 def _name(given: Any) -> str:
     if not isinstance(given, str):
-        raise _refused(f"column has the name {given!r}: names are text")
+        raise _refused(f"column has the name {given!r}: names must be text")
     return given
 
 
@@ -151,7 +151,7 @@ def _edges(given: Any) -> tuple[float, ...]:
 def _values(given: Any) -> tuple[float, ...]:
     levels = tuple(_centre(one) for one in _listed(given, "levels"))
     if any(a >= b for a, b in itertools.pairwise(levels)):
-        raise _refused("levels of a number must ascend")
+        raise _refused("levels of a number must be ascending")
     return levels
 
 
@@ -160,7 +160,7 @@ def _words(given: Any) -> tuple[str, ...]:
     if len(levels) > MOST_LEVELS or not all(isinstance(one, str) and len(one) <= LONGEST for one in levels):
         raise _refused(f"levels must be words, at most {MOST_LEVELS:,} and of at most {LONGEST} characters")
     if any(a >= b for a, b in itertools.pairwise(map(encoded, levels))):
-        raise _refused("levels must ascend, in the order of their UTF-8")
+        raise _refused("levels must be ascending, in the order of their UTF-8")
     return levels
 
 
@@ -176,24 +176,24 @@ def _hashes(given: Any) -> tuple[int, ...] | None:
 def _days(given: Any) -> tuple[int, ...]:
     days = tuple(whole(one) for one in _listed(given, "days"))
     if len(days) > MOST_LEVELS or None in days or any(a >= b for a, b in itertools.pairwise(days)):  # type: ignore[operator]
-        raise _refused(f"days must be whole numbers that ascend, at most {MOST_LEVELS:,}")
+        raise _refused(f"days must be ascending integers, at most {MOST_LEVELS:,}")
     return days  # type: ignore[return-value]
 
 
 def _cycles(given: Any) -> tuple[str, ...]:
     names = _listed(given, "cycles")
     if not all(isinstance(one, str) and one in CYCLES for one in names):
-        raise _refused(f"cycles are {given!r}: there are {', '.join(CYCLES)}")
+        raise _refused(f"cycles are {given!r}: they must be among {', '.join(CYCLES)}")
     return tuple(one for one in CYCLES if one in names)
 
 
 class TableColumn(Spec):
-    """How one column becomes inputs: numbers, inputs that stay as they are, and at most one category."""
+    """The encoding of one column: numbers, unscaled inputs, and at most one category."""
 
     name: str = choice(MISSING, _name)
 
     kinds: ClassVar[tuple[str, ...]] = ()
-    """Kinds of values that it can be read from."""
+    """Kinds of values that it can encode."""
 
     @property
     def edges_of(self) -> list[tuple[float, ...]]:
@@ -202,39 +202,42 @@ class TableColumn(Spec):
 
     @property
     def plain_of(self) -> list[str]:
-        """The names of the inputs that stay as they are."""
+        """Names of the unscaled inputs."""
         return []
 
     @property
     def count(self) -> int:
-        """How many categories it has; 0 where it has none."""
+        """Number of categories; 0 without a category."""
         return 0
 
     unseen: ClassVar[float | None] = None
-    """The share of them that are taken for unseen ones in training, where it is not the usual one."""
+    """The share of categories treated as unseen in training, if it differs from the default."""
 
     def numbers(self, values: ColumnValues) -> list[Array]:
         """Return the numbers, (n,) each; those of a `NumberColumn` come from `numbers_of`."""
         return []
 
     def plain(self, values: ColumnValues) -> list[Array]:
-        """Return the inputs that stay as they are, (n,) each."""
+        """Return the unscaled inputs, (n,) each."""
         return []
 
     def codes(self, values: ColumnValues) -> Array:
-        """Return the number of each category, (n,)."""
+        """Return the code of each row's category, (n,)."""
         raise NotImplementedError
 
 
 def scaled(data: npt.NDArray[Any], centre: Any, scale: Any) -> Array:
-    """Return numbers between -3 and 3: z / sqrt(1 + (z / 3)^2) of z = (x - centre) / scale; 0 for NaN.
+    """Return numbers scaled to (-3, 3): z / sqrt(1 + (z / 3)^2) with z = (x - centre) / scale; 0 for NaN.
 
-    centre, scale: numbers, or arrays that go with x.
+    Args:
+        data: The numbers x.
+        centre: The centre, or an array that broadcasts with x.
+        scale: The scale, or an array that broadcasts with x.
     """
     centre = np.asarray(centre)
     with np.errstate(invalid="ignore", over="ignore"):
         far = data.astype(float) - centre.astype(float)
-        if data.dtype.kind == centre.dtype.kind == "i":  # exact, unless the difference has more than 63 bits
+        if data.dtype.kind == centre.dtype.kind == "i":  # exact unless the difference exceeds 63 bits
             far = np.where(np.abs(far) < 2.0**62, data - centre, far)
         z = np.clip(far / scale, -1e150, 1e150)
         z /= np.sqrt(1.0 + (z / CLIP) ** 2)
@@ -243,15 +246,15 @@ def scaled(data: npt.NDArray[Any], centre: Any, scale: Any) -> Array:
 
 
 class NumberColumn(TableColumn):
-    """A column of numbers, less its median and divided by the range between its quartiles.
+    """A numeric column, centred on its median and divided by its interquartile range.
 
     Args:
-        name: Its name.
+        name: Name of the column.
         centre: The median.
-        scale: The range between the quartiles, or what stands for it where that is 0.
+        scale: The interquartile range, or a substitute if that is 0.
         edges: The edges of its bins, in scaled numbers.
-        missing: Whether values were missing in training: then an input is 1 where they are, else 0.
-        levels: All its values, where they are few and whole: then each is a category too.
+        missing: Whether training had missing values; then an input is 1 for missing values and 0 otherwise.
+        levels: All values, if they are few and integral: each is then a category too.
     """
 
     centre: float = choice(0.0, _centre)
@@ -283,7 +286,7 @@ class NumberColumn(TableColumn):
 
 
 def numbers_of(columns: Sequence[NumberColumn], values: Sequence[ColumnValues]) -> Array:
-    """Return the number of each column, (columns, n); values are of one type, and medians all whole or none is."""
+    """Return the numbers of several columns, (columns, n); their values have one type, their medians too."""
     centres, scales = np.array([one.centre for one in columns]), np.array([one.scale for one in columns])
     z = scaled(np.stack([one.data for one in values]), centres[:, None], scales[:, None])
     for row, one in zip(z, values, strict=True):
@@ -296,13 +299,12 @@ class CategoryColumn(TableColumn):
     """A column of words.
 
     Args:
-        name: Its name.
-        levels: The words that were seen often enough, as `shortened` has them, in the order of their UTF-8.
-        missing: Whether values were missing in training.
-        one_hot: Whether each word has an input of its own, 0 or 1; two words share one, -1 or 1.
-        written: Whether the words were numbers or times: then columns of those are taken, too.
-        rare: 63 bits of the hashes of further words that training had, too seldom to know them; None where they are
-            too many.
+        name: Name of the column.
+        levels: The words that occurred often enough, as `shortened` returns them, in the order of their UTF-8.
+        missing: Whether training had missing values.
+        one_hot: Whether each word has its own input, 0 or 1; two words share one, -1 or 1.
+        written: Whether the words were numbers or times; then such columns are accepted too.
+        rare: 63 bits of the hashes of words that occurred too seldom; None if there are too many.
     """
 
     levels: tuple[str, ...] = choice((), _words)
@@ -313,7 +315,7 @@ class CategoryColumn(TableColumn):
 
     @property
     def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Kinds of values that it can be read from."""
+        """Kinds of values that it can encode."""
         return (*WORDS, *NUMBERS, *TIMES) if self.written else WORDS
 
     @cached_property
@@ -339,7 +341,7 @@ class CategoryColumn(TableColumn):
         return np.where(gone, ABSENT if self.missing else UNSEEN, of[np.where(gone, 0, text.data)])
 
     def new(self, values: ColumnValues) -> npt.NDArray[np.bool_]:
-        """Return which values training did not have, (n,); where its rare words were too many, no word is new."""
+        """Return which values did not occur in training, (n,); none if its rare words were too many to record."""
         text, rare = values.as_text(), np.array(self.rare or (), np.uint64)
         words = shortened(text.words)
         strange = np.array([one not in self.numbered for one in words] or [False])
@@ -367,7 +369,7 @@ CYCLES: dict[str, Callable[[Array], Array]] = {
     "weekday": lambda us: (us // DAY + 3) % 7 / 7,
     "yearday": lambda us: _of_year(us),
 }
-"""The parts of a time that come again, as turns of a circle, of local microseconds."""
+"""Periodic parts of a time as fractions of a period, from local microseconds."""
 
 
 def _of_year(us: npt.NDArray[np.int64]) -> Array:
@@ -376,10 +378,10 @@ def _of_year(us: npt.NDArray[np.int64]) -> Array:
 
 
 def clock(zone: str) -> datetime.tzinfo:
-    """Return the clock of a zone: "UTC", an offset from it, such as "+05:30", or a place, such as "Europe/Zurich".
+    """Return the time zone with a name: "UTC", an offset such as "+05:30", or a place such as "Europe/Zurich".
 
     Raises:
-        ConfigError: For a zone that is not known here.
+        ConfigError: If the zone is unknown.
     """
     offset = re.fullmatch(r"([+-])(\d\d?)(?::([0-5]\d))?", zone.removeprefix("UTC").removeprefix("GMT"), re.ASCII)
     if offset and int(offset[2]) < 24:
@@ -389,8 +391,8 @@ def clock(zone: str) -> datetime.tzinfo:
         return datetime.UTC if zone in ("UTC", "Z") else zoneinfo.ZoneInfo(zone)
     except (LookupError, ValueError, OSError):
         raise ConfigError(
-            f"there is no time zone {zone!r} here: give one such as 'Europe/Zurich' or '+01:00'; on a machine "
-            "without zones, pip install tzdata",
+            f"unknown time zone {zone!r}: use one such as 'Europe/Zurich' or '+01:00'; if the machine has no time "
+            "zones, pip install tzdata",
             code="config-value",
         ) from None
 
@@ -404,15 +406,15 @@ class TimeColumn(TableColumn):
     """A column of dates or times: a number, and sine and cosine of the hour, the weekday and the day of the year.
 
     Args:
-        name: Its name.
+        name: Name of the column.
         kind: "date", "timestamp" or "wall".
         centre: The median, in microseconds.
-        scale: The microseconds between the quartiles.
+        scale: The interquartile range, in microseconds.
         edges: As in `NumberColumn`.
-        missing: As there.
+        missing: As in `NumberColumn`.
         cycles: Which of "hour", "weekday" and "yearday" vary.
-        zone: The time zone in which a timestamp has its hour and its day.
-        days: Those since 1970 that are categories, too, ascending.
+        zone: Time zone of the hours and days of timestamps.
+        days: Days since 1970 that are categories too, ascending.
     """
 
     kind: str = word(*TIMES)
@@ -425,11 +427,11 @@ class TimeColumn(TableColumn):
     days: tuple[int, ...] = choice((), _days)
 
     unseen = 0.3
-    """Tomorrow is a day that training has not seen."""
+    """Higher than usual, because future days are always unseen."""
 
     @property
     def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Kinds of values that it can be read from; dates alone for dates, so that no time of day is lost."""
+        """Kinds of values that it can encode; a date column takes only dates, so that no time of day is lost."""
         return ("date",) if self.kind == "date" else TIMES
 
     @property
@@ -469,26 +471,26 @@ class TimeColumn(TableColumn):
 
 
 def coded(values: npt.NDArray[Any], known: npt.NDArray[Any]) -> Array:
-    """Return the code of each value: from 2 on its place among the known ones, which ascend, or UNSEEN."""
+    """Return the code of each value: 2 plus its place among the known ones (ascending), or UNSEEN."""
     at = np.minimum(np.searchsorted(known, values), len(known) - 1)
     return np.where(known[at] == values, at + 2, UNSEEN)
 
 
 def local(values: ColumnValues, zone: str) -> npt.NDArray[np.int64]:
-    """Return times as microseconds on the clock of a zone; dates and a wall clock's times as they are."""
+    """Return times as local microseconds in a zone; dates and wall times are local already."""
     return shifted(values.data, zone) if values.kind == "timestamp" else values.data
 
 
 def shifted(us: npt.NDArray[np.int64], zone: str, back: bool = False) -> npt.NDArray[np.int64]:
-    """Return what the clock of a zone shows at these moments; or back: the moments when it shows these times.
+    """Convert UTC moments to local times of a zone, or, with `back`, local times to UTC.
 
-    Of a time that it shows twice the first moment is meant.  A zone is taken to change at most once a day, at a whole
-    minute, as all have done since 1973.
+    An ambiguous local time means the first moment.  A zone's offset is assumed to change at most once a day, at a
+    whole minute, as it has everywhere since 1973.
     """
     where = clock(zone)
     if where is datetime.UTC:
         return us
-    us = us.clip(-(2**63) + 2 * DAY, 2**63 - 2 * DAY)  # which leaves room for the shift
+    us = us.clip(-(2**63) + 2 * DAY, 2**63 - 2 * DAY)  # leaves room for the shift
     begin = datetime.datetime(1970, 1, 1, tzinfo=where if back else datetime.UTC)
 
     def offsets(minutes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -509,7 +511,7 @@ LIMITS = tuple(
     (datetime.datetime(year, month, 15) - datetime.datetime(1970, 1, 1)) // MINUTE
     for year, month in ((1, 1), (9999, 12))
 )
-"""The minutes since 1970 between which Python knows the zones."""
+"""Minutes since 1970 between which Python supports zones."""
 
 
 COLUMNS: dict[str, Spec] = {
@@ -528,11 +530,11 @@ def _pair(given: Any) -> tuple[str, str]:
 
 
 class Schema(Spec):
-    """How a table's columns become flat rows: numbers, inputs that stay as they are, and categories, in this order.
+    """The encoding of a table as flat rows: numbers, unscaled inputs and categories, in this order.
 
     Args:
-        columns: The columns that are used, and how.
-        left_out: The columns that are not used, each with the reason.
+        columns: The columns used, with their encodings.
+        left_out: The columns not used, with the reasons.
     """
 
     columns: tuple[TableColumn, ...] = choice((), lambda given: tuple(map(column_of, _listed(given, "columns"))))
@@ -550,19 +552,19 @@ class Schema(Spec):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Schema":
-        """Make the schema that `to_config` described.  Raises ConfigError for what describes none."""
+        """Create the schema that `to_config` described.  Raises ConfigError if the description is invalid."""
         if not isinstance(config, Mapping):
             raise _refused(f"description is of type {type(config).__name__}")
         return super().from_config(config)
 
     @property
     def names(self) -> list[str]:
-        """The columns that are used."""
+        """Names of the columns used."""
         return [column.name for column in self.columns]
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
-        """How many numbers, plain inputs and categories a row has."""
+        """Numbers of scaled numbers, unscaled inputs and categories of a row."""
         return (
             sum(len(column.edges_of) for column in self.columns),
             sum(len(column.plain_of) for column in self.columns),
@@ -570,7 +572,7 @@ class Schema(Spec):
         )
 
     def layer(self, given: Table) -> Table:
-        """Return the first layer of a network for these rows, with the settings of one that knows no table yet."""
+        """Return the first layer of a network for these rows, with the settings of an unadapted `Table`."""
         edges = tuple(ends for column in self.columns for ends in column.edges_of)
         levels = tuple(column.count for column in self.columns if column.count)
         unseen = [column.unseen for column in self.columns if column.count]
@@ -579,14 +581,14 @@ class Schema(Spec):
         return replace(given, edges=edges, plain=self.shape[1], levels=levels, sparse_steps=moving, shares=shares)
 
     def fingerprint(self, network: str) -> str:
-        """Return the SHA-256 of what this makes of rows and of a network's fingerprint."""
+        """Return a SHA-256 of the schema and a network's fingerprint."""
         config = self.to_config()
         for column in config["columns"]:
             column.pop("rare", None)
         return hashlib.sha256(network.encode() + json.dumps(config).encode()).hexdigest()
 
     def origins(self) -> list[str]:
-        """Return the column that each input of a flat row comes from."""
+        """Return the column of each input of a flat row."""
         parts: tuple[Callable[[TableColumn], int], ...] = (
             lambda one: len(one.edges_of),
             lambda one: len(one.plain_of),
@@ -595,7 +597,7 @@ class Schema(Spec):
         return [column.name for part in parts for column in self.columns for _ in range(part(column))]
 
     def encode(self, given: Mapping[str, ColumnValues], rows: int) -> npt.NDArray[np.float32]:
-        """Return flat rows, (n, N + P + C).  Raises DataError for columns that are not there, or of another type."""
+        """Return flat rows, (n, N + P + C).  Raises DataError for missing columns, or columns of another type."""
         out = np.empty((rows, sum(self.shape)), np.float32)
         at, plain_at, code_at = 0, self.shape[0], self.shape[0] + self.shape[1]
         alike = dict[tuple[np.dtype[Any], type], list[tuple[int, NumberColumn, ColumnValues]]]()
@@ -621,7 +623,7 @@ class Schema(Spec):
         return out
 
     def unseen(self, given: Mapping[str, ColumnValues]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-        """Yield each column of words, and which rows hold a word, or a gap, that training had none of."""
+        """Yield each text column, and which rows hold a word (or a missing value) that did not occur in training."""
         for column in self.columns:
             if isinstance(column, CategoryColumn):
                 yield column.name, column.new(given[column.name])
@@ -630,7 +632,7 @@ class Schema(Spec):
         values = given.get(column.name)
         if values is None:
             raise DataError(
-                f"there is no column {column.name!r}, which the model was trained on: it takes "
+                f"there is no column {column.name!r}, which the model was trained on: it needs "
                 f"{', '.join(self.names[:20])}",
                 code="data-column",
             )
@@ -639,12 +641,12 @@ class Schema(Spec):
         if not values.absent.all():
             shown, *wanted = [SHOWN.get(kind, kind) for kind in (values.kind, *column.kinds)]
             raise DataError(
-                f"column {column.name!r} holds {shown} values, and the model was trained on {' or '.join(wanted)} "
-                "values: give it those, or train it on these",
+                f"column {column.name!r} holds {shown} values, but the model was trained on {' or '.join(wanted)} "
+                "values: convert the column, or train the model again",
                 code="data-type",
             )
         return ColumnValues(column.kinds[0], np.zeros(len(values), np.int64), np.ones(len(values), bool))
 
 
 SHOWN = {"wall": "time", WRITTEN: "category"}
-"""What messages call kinds of columns."""
+"""Names of kinds of columns in messages."""

@@ -1,4 +1,4 @@
-"""What the targets of several outputs must be, each by itself, since they lie side by side in a row."""
+"""Validation of the targets of several outputs, which lie side by side in a row."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from firesteel.errors import DataError
 from firesteel.train.checks import KINDS, ONLY_FOR, OUTSIDE, Finding, Findings, Rule
 
 OF = " of output "
-"""Between the code of a finding and the name of the output."""
+"""Separates the code of a finding from the name of the output."""
 Wrong = Callable[[Array, float], npt.NDArray[np.bool_]]
 WRONG: Mapping[str, Wrong] = {
     "label-fractional": lambda y, classes: y != np.floor(y),
@@ -20,17 +20,17 @@ WRONG: Mapping[str, Wrong] = {
     "label-count": lambda y, classes: y < 0,
     "label-sign": lambda y, classes: ~np.isin(y, (-1, 0, 1)),
 }
-"""Which targets, (n, T), are not what the code's kind of loss takes."""
+"""For each code, which targets, (n, T), are invalid for the loss."""
 
 
 class OutputRule(NamedTuple):
-    """What the targets of an output must be.
+    """The rule for the targets of an output.
 
     Args:
-        name: What the output is called.
-        start: Where its targets begin in a row of targets.
-        stop: Where they end.
-        rule: What they must be.
+        name: Name of the output.
+        start: First column of its targets.
+        stop: End of its columns (exclusive).
+        rule: The rule.
     """
 
     name: str
@@ -39,13 +39,13 @@ class OutputRule(NamedTuple):
     rule: Rule
 
 
-def look_at_outputs(y: Array, rules: Sequence[OutputRule], where: Callable[[int], str]) -> Findings:
-    """Return what is wrong with the targets of each output.
+def output_findings(y: Array, rules: Sequence[OutputRule], where: Callable[[int], str]) -> Findings:
+    """Return the invalid targets of each output.
 
     Args:
         y: The targets of all outputs, (n, T).
-        rules: What they must be.
-        where: Says in words which row the n-th is.
+        rules: The rule of each output.
+        where: Names the n-th row for messages.
     """
     found: Findings = {}
     for name, start, stop, rule in rules:
@@ -60,17 +60,19 @@ def look_at_outputs(y: Array, rules: Sequence[OutputRule], where: Callable[[int]
 
 
 def refuse_outputs(found: Findings, rows: int) -> None:
-    """Raise DataError for targets of an output that are not what its loss takes, if there are some.
+    """Raise DataError if an output has invalid targets.
 
     Args:
-        found: What was found wrong.
-        rows: How many rows there are.
+        found: The findings.
+        rows: Number of rows.
     """
     for at, finding in found.items():
         code, of, name = at.partition(OF)
         if of:
             _, what, remedy = KINDS[code]
-            remedy = "number the classes from 0, and give this output as many units" if what == OUTSIDE else remedy
+            remedy = (
+                "number the classes from 0, and give this output one unit per class" if what == OUTSIDE else remedy
+            )
             raise DataError(
                 f"the target of output {name!r} holds {what}: {finding.value} at {finding.where}; "
                 f"{finding.rows:,} of {rows:,} rows are like that.  To do: {remedy}.",

@@ -1,4 +1,4 @@
-"""The words of a table's columns as two arrays: their UTF-8, one after another, and where each ends."""
+"""The words of a table's columns as two arrays: their concatenated UTF-8, and the end of each word."""
 
 import itertools
 import math
@@ -12,12 +12,12 @@ from firesteel.core.types import Array
 from firesteel.tables.schema import MOST_LEVELS, CategoryColumn, encoded
 
 WORDS = {"word_ends": np.uint32, "words": np.uint8}
-"""Names of the arrays, in their order, and what they hold."""
+"""Names and dtypes of the arrays, in order."""
 CATEGORY = CategoryColumn.__name__
 
 
 def without_words(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Return a table's description with numbers of words in place of the words, and these as arrays."""
+    """Return a table's description with the number of words in place of the words, and the words as arrays."""
     columns, words = list[dict[str, Any]](), list[bytes]()
     for column in table["columns"]:
         if column["type"] == CATEGORY:
@@ -30,32 +30,32 @@ def without_words(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
 
 
 def with_words(table: dict[str, Any], arrays: Mapping[str, Array], room: float = math.inf) -> dict[str, Any]:
-    """Return a table's description with its words, which `without_words` took out.
+    """Return a table's description with the words that `without_words` took out.
 
-    Raises ValueError, or another of WRONG, where they do not belong together, or take more than so many bytes.
+    Raises ValueError, or another of WRONG, if they do not fit together, or would take more memory than `room` bytes.
     """
     ends, text = (arrays.get(name, np.empty(0, kind)) for name, kind in WORDS.items())
     if len(text) != (ends[-1] if len(ends) else 0) or (ends[1:] < ends[:-1]).any():
-        raise ValueError("its words do not lie one behind the other")
+        raise ValueError("its words are not contiguous")
     if memory_of(len(ends), text) > room:
-        raise ValueError("too many words are described")
+        raise ValueError("it has too many words")
     data, columns, at, start = text.data, list[Any](), 0, 0
     for column in table["columns"]:
         if column["type"] == CATEGORY:
             count = whole(column["levels"])
             if count is None or not 0 <= count <= min(MOST_LEVELS, len(ends) - at):
-                raise ValueError("its words are not as many as its columns have")
+                raise ValueError("it has fewer words than its columns")
             places = [start, *ends[at : at + count].tolist()]
             levels = tuple([str(data[a:b], "utf-8", "surrogatepass") for a, b in itertools.pairwise(places)])
             column, at, start = {**column, "levels": levels}, at + count, places[-1]
         columns.append(column)
     if at < len(ends):
-        raise ValueError("its words are more than its columns have")
+        raise ValueError("it has more words than its columns")
     return {**table, "columns": columns}
 
 
 def memory_of(count: int, text: Array) -> int:
-    """Return the most bytes that Python's objects of so many words take besides those of text, their UTF-8."""
+    """Return an upper bound of the memory of so many words as Python objects, in addition to their UTF-8."""
     if (text < 0x80).all():
         return 72 * count
     width = 4 if (text >= 0xF0).any() else 2 if (text >= 0xC4).any() else 1

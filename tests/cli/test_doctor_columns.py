@@ -171,4 +171,4 @@ def test_arrays_list_the_inputs_that_are_not_finite(run, tmp_path):
 def test_what_is_no_table_is_refused_in_a_line(run, tmp_path):
     (tmp_path / "rows.csv").write_text("a;b\n1;2\n")
     code, out, err = run("doctor", "--data", tmp_path / "rows.csv")
-    assert (code, out) == (3, "") and "cells stand between ';'" in err and err.count("\n") == 1
+    assert (code, out) == (3, "") and "cells are separated by ';'" in err and err.count("\n") == 1

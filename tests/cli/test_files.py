@@ -131,7 +131,7 @@ def test_a_dry_run_trains_nothing_and_tells_what_would_be(run, pets):
         (["--data", "x.npy", "--label", "y.npy", "--features", "a"], 2, "features names columns, but numpy files"),
         (["--data", "x.npy", "--label", "y.npy", "--test", "x.npy"], 2, "with --test-label"),
         (["--data", "y.npy", "--label", "y.npy"], 3, "it must be numbers, (rows, inputs)"),
-        (["--data", "ragged.csv"], 3, "ragged.csv, line 3: 3 cells, and the header names 2 columns"),
+        (["--data", "ragged.csv"], 3, "ragged.csv, line 3: 3 cells, but the header has 2 columns"),
         (["--data", "gap.csv"], 3, "gap.csv, line 3: column 'label' is empty; 1 of 2 rows"),
         (["--data", "pets.csv", "--format", "parquet"], 3, "is not Parquet, or is damaged"),
         (["--data", "pets.csv", "--format", "libsvm"], 3, "pets.csv, line 1: 'weight,age,tail,kind' is not a label"),

@@ -74,14 +74,14 @@ def test_what_is_written_is_read_again(tmp_path):
     "content, code, said",
     [
         ("", "data-csv", "line 1: the file is empty"),
-        ("a,b\n", "data-empty", "no row below the header"),
-        ("a,b\n1,2\n3\n4,5,6\n", "data-csv", "line 3: 1 cells, and the header names 2 columns; 2 of 3 rows"),
-        ('a,b\n1,"2\n3,4\n', "data-csv", "look for a quote that stays open"),
+        ("a,b\n", "data-empty", "no rows below the header"),
+        ("a,b\n1,2\n3\n4,5,6\n", "data-csv", "line 3: 1 cells, but the header has 2 columns; 2 of 3 rows"),
+        ('a,b\n1,"2\n3,4\n', "data-csv", "look for an unclosed quote"),
         ('a,b\n1,"2"x\n', "data-csv", "line 2: "),
-        ("1,2\n3,4\n", "data-csv", "line 1: the first line holds numbers, 1,2"),
-        ("a,a\n1,2\n", "data-csv", "'a' names two columns"),
+        ("1,2\n3,4\n", "data-csv", "line 1: the first line must name the columns, but holds numbers: 1,2"),
+        ("a,a\n1,2\n", "data-csv", "two columns are called 'a'"),
         ("a,\n1,2\n", "data-csv", "column 2 has no name"),
-        ("a;b\n1;2\n", "data-csv", "cells stand between ';'"),
+        ("a;b\n1;2\n", "data-csv", "cells are separated by ';'"),
         ("a,b\n1,2\n3,\n4,\n", "data-missing-value", None),
         ("a,b\nx,2\n,3\ny,4\n", "data-missing-value", "line 3: column 'a' is empty; 1 of 3 rows"),
         (b"a,b\n1,2\n\xff,3\n", "data-csv", "line 3: byte 1 is ff, which is not UTF-8"),
@@ -118,7 +118,7 @@ def test_a_file_that_cannot_be_read_or_is_there_already(tmp_path):
         csv_columns(tmp_path / "none.csv")
     assert caught.value.code == "data-file"
     path = wrote(tmp_path, GOOD)
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="already exists"):
         write_csv(path, {"x": np.arange(3)})
     assert path.read_bytes() == GOOD.encode()
 
@@ -136,7 +136,7 @@ def test_r38_of_two_that_write_one_file_the_second_is_refused(tmp_path, monkeypa
     assert path.read_bytes() == b"whole" and os.listdir(tmp_path) == ["x.csv"]
     path.unlink()
     if links:
-        with pytest.raises(DataError, match="is there already") as caught, written(path) as file:
+        with pytest.raises(DataError, match="already exists") as caught, written(path) as file:
             file.write(b"second")
             path.write_bytes(b"first")
         assert caught.value.code == "data-exists"

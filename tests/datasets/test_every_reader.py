@@ -124,8 +124,8 @@ READERS = {name: read for name, (_, read) in (TEXTS | BINARIES).items()} | {
 @pytest.mark.parametrize(
     "content, said",
     [
-        (b"(\xb5/\xfd" + bytes(20), "is packed by zstd: unpack it, or pack it by gzip"),
-        (b"\x04\x22M\x18" + bytes(20), "is packed by lz4"),
+        (b"(\xb5/\xfd" + bytes(20), "is compressed with zstd: decompress it, or use gzip"),
+        (b"\x04\x22M\x18" + bytes(20), "is compressed with lz4"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(20), "is a 7z archive: unpack it"),
     ],
 )
@@ -141,13 +141,13 @@ def test_what_packs_in_another_way_is_named(tmp_path, reader, content, said):
     "content, said",
     [
         (b"PK\x03\x04" + bytes(20), "is a zip archive: unpack it"),
-        (b"PAR1" + bytes(20), "is Parquet: give --format parquet"),
+        (b"PAR1" + bytes(20), "is Parquet: use --format parquet"),
         (b"\x89HDF\r\n\x1a\n" + bytes(20), "is HDF5"),
-        (npy(ROWS), "is an array of NumPy's: give --format numpy"),
-        ("a,b\n1,2\n".encode("utf-16"), "which is not UTF-8: the text is UTF-16: save it as UTF-8"),
-        ("a,b\n1,2\n".encode("utf-16-le"), "which is not UTF-8: the text is UTF-16 without a mark"),
-        (codecs.BOM_UTF16_BE + "a,b\n1,2\n".encode("utf-16-be"), "the text is UTF-16: save it as UTF-8"),
-        ("a,b\n1,2\n".encode("utf-32"), "the text is UTF-32: save it as UTF-8"),
+        (npy(ROWS), "is a NumPy array: use --format numpy"),
+        ("a,b\n1,2\n".encode("utf-16"), "which is not UTF-8 but UTF-16: save the file as UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "which is not UTF-8 but UTF-16 without a byte order mark"),
+        (codecs.BOM_UTF16_BE + "a,b\n1,2\n".encode("utf-16-be"), "not UTF-8 but UTF-16: save the file as UTF-8"),
+        ("a,b\n1,2\n".encode("utf-32"), "not UTF-8 but UTF-32: save the file as UTF-8"),
     ],
 )
 @pytest.mark.parametrize("reader", [*TEXTS, "toml"])
@@ -172,7 +172,7 @@ def test_r42_what_is_packed_and_cut_damaged_or_followed_by_more_is_refused(tmp_p
         assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
     for more in (b"junk", bytes(1), bytes(70_000)):
         path.write_bytes(whole + more)
-        with pytest.raises(DataError, match="found bytes behind the stream") as caught:
+        with pytest.raises(DataError, match="found bytes after the stream") as caught:
             read(path)
         assert caught.value.code == f"data-{packed}"
 
@@ -198,7 +198,7 @@ def test_r40_short_lines_that_are_packed_very_tightly_are_refused(tmp_path, monk
     content, read = TEXTS[reader]
     first, line, *_ = content.splitlines(keepends=True)
     (tmp_path / "rows").write_bytes(pack(first + line * 2**16))
-    with pytest.raises(DataError, match=r"bytes unpack to more than [\d,]+: unpack it yourself") as caught:
+    with pytest.raises(DataError, match=r"bytes decompress to more than [\d,]+: decompress it first") as caught:
         read(tmp_path / "rows")
     assert caught.value.code == "data-size"
     monkeypatch.undo()

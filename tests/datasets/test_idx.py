@@ -114,7 +114,7 @@ def test_r42_bad_checksum_or_length(tmp_path, at):
 
 @pytest.mark.parametrize("extra", [b"\0", b"junk", GZIP], ids=["zero", "junk", "second"])
 def test_r42_bytes_behind_the_gzip_stream(tmp_path, extra):
-    assert "behind the stream" in refusal(tmp_path, GZIP + extra, "data-gzip")
+    assert "after the stream" in refusal(tmp_path, GZIP + extra, "data-gzip")
 
 
 def test_r42_bytes_behind_a_gzip_stream_that_ends_with_a_read(tmp_path):
@@ -205,6 +205,6 @@ def test_what_is_written_is_read_again(tmp_path, kind, shape):
 
 @pytest.mark.parametrize("array", [np.arange(3), np.array(["a"]), np.array(1, np.uint8)])
 def test_what_idx_cannot_hold_is_refused(tmp_path, array):
-    with pytest.raises(DataError, match="IDX holds 1 to 8 dimensions of uint8") as caught:
+    with pytest.raises(DataError, match="IDX takes 1 to 8 dimensions of uint8") as caught:
         write_idx(tmp_path / "x.idx", array)
     assert caught.value.code == "data-shape" and not list(tmp_path.iterdir())

@@ -59,7 +59,7 @@ def test_anything_but_numbers_is_refused(tmp_path, x, y):
 
 def test_a_file_that_is_there_is_left_alone(tmp_path):
     (tmp_path / "x.txt").write_text("mine")
-    with pytest.raises(DataError, match="is there already; delete it") as caught:
+    with pytest.raises(DataError, match="already exists; delete it") as caught:
         write_libsvm(tmp_path / "x.txt", X, Y)
     assert caught.value.code == "data-exists"
     assert (tmp_path / "x.txt").read_text() == "mine" and os.listdir(tmp_path) == ["x.txt"]
@@ -113,10 +113,10 @@ def test_it_reads_what_scikit_learn_reads(tmp_path):
 @pytest.mark.parametrize(
     "line, said",
     [
-        (b"1 0:2", "index 0, and LIBSVM counts from 1"),
+        (b"1 0:2", "index 0, but LIBSVM counts from 1"),
         (b"1 3:1 2:1", "index 2 comes after 3"),
         (b"1 2:1 2:1", "index 2 comes after 2"),
-        (b"1 9:1", "index 9, and there are 5 inputs"),
+        (b"1 9:1", "index 9, but there are 5 inputs"),
         (b"a 1:1", "'a' is not a label"),
         (b"1 1:x", "'1:x' is not index:value"),
         (b"1 1:nan", "'1:nan' is not index:value"),
@@ -140,11 +140,11 @@ def test_a_broken_line_is_named(tmp_path, line, said):
 
 def test_an_index_that_makes_rows_too_wide_is_refused_before_they_are_made(tmp_path):
     (tmp_path / "x.txt").write_text("1 1:1\n0 2147483647:1\n")
-    with pytest.raises(DataError, match="line 2: with index 2,147,483,647 2 rows take more than 4 GiB"):
+    with pytest.raises(DataError, match="line 2: with index 2,147,483,647, 2 dense rows take more than 4 GiB"):
         read_libsvm(tmp_path / "x.txt")
 
 
-@pytest.mark.parametrize("content, said", [(None, "No such file"), ("# none\n\n", "no row in it")])
+@pytest.mark.parametrize("content, said", [(None, "No such file"), ("# none\n\n", "no rows")])
 def test_nothing_to_read(tmp_path, content, said):
     if content is not None:
         (tmp_path / "x.txt").write_text(content)

@@ -273,7 +273,7 @@ def test_rows_that_do_not_fit_are_refused():
     made = small().fit(x, y)
     with pytest.raises(ValueError, match="feature names should match"):
         made.predict(x[["town", "age", "member", "since"]])
-    with pytest.raises(DataError, match="'town' holds integer values, and the model was trained on text"):
+    with pytest.raises(DataError, match="'town' holds integer values, but the model was trained on text"):
         made.predict(x.assign(town=5))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         small().fit(x, y[:-1])

@@ -167,30 +167,34 @@ def test_labels_and_weights_that_are_missing_are_refused_with_their_row(y):
 
 TIME = np.datetime64("2020-01-01") + np.arange(ROWS)
 REFUSED = {
-    "text": (pd.DataFrame({"a": ["1"] * ROWS}), "'1' at row 0", "a class for each name"),
-    "text among numbers": (holed(X, "2.5"), "'2.5' at row 5, and 1 of 40 rows", "a class for each name"),
-    "bytes": (holed(X, b"2.5"), "b'2.5'", "a class for each name"),
-    "categories": (pd.DataFrame({"a": pd.Categorical(["u", "v"] * 20)}), "'u' at row 0", "a class for each name"),
-    "times": (TIME[:, None], "datetime64[D] values, such as '2020-01-01' at row 0", "seconds since a day"),
+    "text": (pd.DataFrame({"a": ["1"] * ROWS}), "'1' at row 0", "class numbers, or"),
+    "text among numbers": (
+        holed(X, "2.5"),
+        "'2.5' at row 5, and similar values in 1 of 40 rows",
+        "class numbers, or",
+    ),
+    "bytes": (holed(X, b"2.5"), "b'2.5'", "class numbers, or"),
+    "categories": (pd.DataFrame({"a": pd.Categorical(["u", "v"] * 20)}), "'u' at row 0", "class numbers, or"),
+    "times": (TIME[:, None], "datetime64[D] values, such as '2020-01-01' at row 0", "first (seconds, such as"),
     "a frame with times": (
         pd.DataFrame({"a": Y, "t": TIME}),
         "'2020-01-01 00:00:00' at row 0",
-        "seconds since a day",
+        "first (seconds, such as",
     ),
-    "dates": (holed(X, datetime.date(2020, 1, 1)), "'2020-01-01' at row 5", "seconds since a day"),
+    "dates": (holed(X, datetime.date(2020, 1, 1)), "'2020-01-01' at row 5", "first (seconds, such as"),
     "lengths as objects": (holed(X, datetime.timedelta(1)), "'1 day, 0:00:00' at row 5", "np.timedelta64(1, 's')"),
     "lengths of time": ((TIME - TIME[0])[:, None], "timedelta64[D] values", "np.timedelta64(1, 's')"),
-    "complex": (X * 1j, "complex128 values", "the real and the imaginary part"),
-    "complex objects": (holed(X, 1j), "'1j' at row 5", "the real and the imaginary part"),
+    "complex": (X * 1j, "complex128 values", "the real and imaginary parts"),
+    "complex objects": (holed(X, 1j), "'1j' at row 5", "the real and imaginary parts"),
     "fields": (np.zeros(ROWS, "f8,f8"), "values", "structured_to_unstructured"),
-    "sparse complex": (csr_matrix(X * 1j), "complex128 values, in all of its 40 rows", "the real and"),
+    "sparse complex": (csr_matrix(X * 1j), "complex128 values in all 40 rows", "the real and"),
     "more than a double": (holed(X, 10**400), "1" + "0" * 99, "numbers first"),
     "a signalling NaN": (holed(X, Decimal("snan")), "'sNaN' at row 5", "numbers first"),
     "lists of lists": (np.array([[1, 2], [3]] * 20, object), "ragged", "np.stack"),
-    "lists in lists": ([[[1.0], [2.0, 3.0]]] * ROWS, "ragged", "as many values"),
-    "a dictionary": ({"a": [1, 2]}, "is a dict, and no array of numbers", "give an array"),
-    "a generator": ((row for row in X), "is a generator, and no array of numbers", "give an array"),
-    "a sparse row": (csr_array(X[0]), "is a csr_array, and no array of numbers", "give an array"),
+    "lists in lists": ([[[1.0], [2.0, 3.0]]] * ROWS, "ragged", "the same number of values"),
+    "a dictionary": ({"a": [1, 2]}, "is a dict, not an array of numbers", "give an array"),
+    "a generator": ((row for row in X), "is a generator, not an array of numbers", "give an array"),
+    "a sparse row": (csr_array(X[0]), "is a csr_array, not an array of numbers", "give an array"),
 }
 
 
@@ -210,7 +214,9 @@ def test_what_gives_no_array_is_refused_in_its_own_words():
         def __array__(self, dtype=None, copy=None):
             raise RuntimeError("call detach() first")
 
-    with pytest.raises(DataError, match=r"^x is a Tensor, of which no array can be made: call detach\(\) first"):
+    with pytest.raises(
+        DataError, match=r"^x is a Tensor that cannot be converted to an array: call detach\(\) first"
+    ):
         trained().predict(Tensor())
 
 
@@ -231,20 +237,30 @@ ADVICE = {
         "x[0]",
     ),
     "predict: a number": (lambda m: m.predict(1.0), "x has shape ()", "[[x]]", "reshape"),
-    "predict: turned about": (lambda m: m.predict(X[:5].T), "x has 5 values a row", "write x.T", "reshape"),
-    "predict: one row in many": (lambda m: m.predict(X[:1].T), "x has 1 values a row", "x.reshape(1, -1)", "x.T"),
-    "predict: another width": (lambda m: m.predict(X[:, :2]), "x has 2 values a row", "give it rows of 3", "reshape"),
+    "predict: turned about": (lambda m: m.predict(X[:5].T), "x has 5 values per row", "write x.T", "reshape"),
+    "predict: one row in many": (lambda m: m.predict(X[:1].T), "x has 1 values per row", "x.reshape(1, -1)", "x.T"),
+    "predict: another width": (
+        lambda m: m.predict(X[:, :2]),
+        "x has 2 values per row",
+        "give it rows of 3",
+        "reshape",
+    ),
     "fit: a column": (
         lambda m: m.fit(X[:, 0], Y),
         "x has shape (40,)",
-        "for rows of one number write x.reshape(-1, 1)",
+        "for rows with one number each write x.reshape(-1, 1)",
         "x[0]",
     ),
     "fit: rows in a list": (lambda m: m.fit([X], Y), "x has shape (1, 40, 3)", "write x[0]", "reshape(len"),
-    "fit: y is one number": (lambda m: m.fit(X, 1), "y is one number", "one for each row", "axes"),
-    "fit: y in a list": (lambda m: m.fit(X, [Y]), "x has 40 rows and y has 1", "write y.reshape(-1)", "axes"),
+    "fit: y is a single number": (lambda m: m.fit(X, 1), "y is a single number", "one per row", "axes"),
+    "fit: y in a list": (lambda m: m.fit(X, [Y]), "x has 40 rows, but y has 1", "write y.reshape(-1)", "axes"),
     "fit: y of three axes": (lambda m: m.fit(X, Y[:, None, None]), "y has 3 axes", "y.reshape(len(y), -1)", "x."),
-    "fit: one weight": (lambda m: m.fit(X, Y, sample_weight=1.0), "sample_weight is one number", "each row", "axes"),
+    "fit: one weight": (
+        lambda m: m.fit(X, Y, sample_weight=1.0),
+        "sample_weight is a single number",
+        "per row",
+        "axes",
+    ),
     "fit: weights in columns": (
         lambda m: m.fit(X, Y, sample_weight=np.ones((ROWS, 1))),
         "sample_weight has 2 axes",
@@ -254,13 +270,13 @@ ADVICE = {
     "fit: x and y in a tuple": (
         lambda m: m.fit((X, Y)),
         "x is a tuple of 2 arrays",
-        "one by one, as in fit(x, y)",
+        "pass them separately, as in fit(x, y)",
         "ragged",
     ),
     "fit: class numbers for one-hot rows": (
         lambda m: (m.compile("sgd", "categorical_crossentropy"), m.fit(X, Y)),
-        "y has 1 values a row",
-        "for class numbers use sparse_categorical_crossentropy",
+        "y has 1 values per row",
+        "for class indices use sparse_categorical_crossentropy",
         "reshape",
     ),
     "fit: no y": (lambda m: m.fit(X), "y is missing", "fit(x, y)", "x is"),
@@ -270,7 +286,7 @@ ADVICE = {
         "write x.reshape(1, -1)",
         "x.reshape(-1, 1)",
     ),
-    "evaluate: y is one number": (lambda m: m.evaluate(X[:1], 1), "y is one number", "one for each row", "axes"),
+    "evaluate: y is a single number": (lambda m: m.evaluate(X[:1], 1), "y is a single number", "one per row", "axes"),
 }
 """What is done, what is said to be wrong, the advice, and an advice that would lead the wrong way."""
 
@@ -307,14 +323,14 @@ VALIDATION = {
     "NaN": ((masked(X), Y), "validation_data's x, position 1, holds NaN: nan at row 5; 1 of 40 rows"),
     "a class outside": ((X, Y + 1), "validation_data's y holds a class outside the range: 2 at row 1"),
     "text": ((holed(X, "a"), Y), "validation_data's x holds 'a' at row 5"),
-    "lengths": ((X, Y[:9]), "validation_data's x has 40 rows and validation_data's y has 9"),
-    "a width": ((X[:, :2], Y), "validation_data's x has 2 values a row"),
+    "lengths": ((X, Y[:9]), "validation_data's x has 40 rows, but validation_data's y has 9"),
+    "a width": ((X[:, :2], Y), "validation_data's x has 2 values per row"),
     "a shape": ((X[0], Y), "validation_data's x has shape (3,)"),
     "no y": ((X, None), "validation_data's y is missing"),
     "weights": ((X, Y, -np.ones(ROWS)), "validation_data's sample_weight holds a negative number"),
     "no weight": ((X, Y, np.zeros(ROWS)), "validation_data's sample_weight is 0 in every row"),
-    "one number": ((X, 1), "validation_data's y is one number"),
-    "columns": ((X, np.eye(2)[Y]), "validation_data's y has 2 values a row"),
+    "one number": ((X, 1), "validation_data's y is a single number"),
+    "columns": ((X, np.eye(2)[Y]), "validation_data's y has 2 values per row"),
     "empty": ((X[:0], Y[:0]), "validation_data's x has 0 rows"),
 }
 
@@ -387,21 +403,21 @@ def test_scikit_learns_weights_are_those_of_balanced():
 @pytest.mark.parametrize(
     "wrong, said",
     [
-        (np.ones(3), "has 3 weights, and there are 2 classes"),
-        ([1.0], "has 1 weights, and there are 2 classes"),
+        (np.ones(3), "has 3 weights for 2 classes"),
+        ([1.0], "has 1 weights for 2 classes"),
         (np.ones((2, 1)), "give {class: weight} or 'balanced'"),
         (2.0, "give {class: weight} or 'balanced'"),
         ({0: 1.0, "0": 2.0}, "names class 0 twice"),
-        ({2: 1.0}, "there is no class 2: they are 0 to 1"),
+        ({2: 1.0}, "there is no class 2: the classes are 0 to 1"),
         ({0.5: 1.0}, "there is no class 0.5"),
         ({"cat": 1.0}, "there is no class 'cat'"),
         ({None: 1.0}, "there is no class None"),
-        ({"2": 1.0}, "there is no class 2: they are 0 to 1"),
+        ({"2": 1.0}, "there is no class 2: the classes are 0 to 1"),
         (pd.Series({"cat": 1.0}), "there is no class 'cat'"),
-        ({0: float("nan")}, "weights are 0 or more"),
-        ({0: "2"}, "weights are 0 or more"),
-        ({0: None}, "weights are 0 or more"),
-        (np.array([np.inf, 1.0]), "weights are 0 or more"),
+        ({0: float("nan")}, "weights must be 0 or more"),
+        ({0: "2"}, "weights must be 0 or more"),
+        ({0: None}, "weights must be 0 or more"),
+        (np.array([np.inf, 1.0]), "weights must be 0 or more"),
     ],
 )
 def test_weights_of_classes_that_are_none_are_refused(wrong, said):

@@ -345,7 +345,7 @@ def test_a_kind_that_there_is_not_is_refused(kinds, what):
         (["a", True, None], "bool and str"),
         ([1, datetime.date(2013, 1, 1)], "date and int"),
         ([datetime.date(2013, 1, 1), datetime.datetime(2013, 1, 1)], "date and datetime"),
-        ([datetime.datetime(2013, 1, 1), datetime.datetime(2013, 1, 1, tzinfo=UTC)], "with a zone and times without"),
+        ([datetime.datetime(2013, 1, 1), datetime.datetime(2013, 1, 1, tzinfo=UTC)], "with and without a zone"),
         ([datetime.datetime(2013, 1, 1), np.datetime64("2013-01-01")], "datetime and datetime64"),
         ([[1, 2], [3]], "list"),
         ([np.arange(2), np.arange(2)], "ndarray"),
@@ -386,9 +386,9 @@ def test_a_column_of_none_of_a_tables_types_is_refused(column, what):
 @pytest.mark.parametrize(
     ("table", "what"),
     [
-        ({"a": [1], 2: [1]}, "name of a column is 2"),
+        ({"a": [1], 2: [1]}, "a column is called 2"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns are called 'a'"),
-        (pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")])), "name of a column is"),
+        (pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")])), "a column is called"),
         (pa.table([[1], [2]], names=["a", "a"]), "two columns are called 'a'"),
         ({"a": [1], "b": [1, 2]}, r"differ in length \(a 1, b 2\)"),
     ],

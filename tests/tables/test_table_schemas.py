@@ -237,7 +237,7 @@ def test_a_date_a_wall_clock_and_a_moment_are_the_same_time():
 
 def test_a_time_where_a_date_was_is_refused():
     schema, columns = time_table("date", np.arange(9) * DAY, "UTC")
-    with pytest.raises(DataError, match="'t' holds time values, and the model was trained on date values"):
+    with pytest.raises(DataError, match="'t' holds time values, but the model was trained on date values"):
         schema.encode({**columns, "t": ColumnValues("wall", np.arange(9) * DAY)}, 9)
 
 
@@ -278,16 +278,16 @@ def test_numbers_of_one_type_stand_for_those_of_another():
 @pytest.mark.parametrize(
     ("trained", "given", "what"),
     [
-        (words(list("abab")), ColumnValues("integer", np.arange(4)), "integer values, and .* text"),
-        (words(list("abab")), ColumnValues("boolean", np.arange(4) % 2), "boolean values, and .* text"),
-        (words(list("abab")), ColumnValues("date", np.arange(4) * DAY), "date values, and .* text"),
-        (ColumnValues("integer", np.arange(4)), words(list("1212")), "text values, and .* float or integer"),
-        (ColumnValues("date", np.arange(4) * DAY), words(list("1212")), "text values, and .* date"),
-        (ColumnValues("date", np.arange(4) * DAY), ColumnValues("float", np.ones(4)), "float values, and .* date"),
+        (words(list("abab")), ColumnValues("integer", np.arange(4)), "integer values, but .* text"),
+        (words(list("abab")), ColumnValues("boolean", np.arange(4) % 2), "boolean values, but .* text"),
+        (words(list("abab")), ColumnValues("date", np.arange(4) * DAY), "date values, but .* text"),
+        (ColumnValues("integer", np.arange(4)), words(list("1212")), "text values, but .* float or integer"),
+        (ColumnValues("date", np.arange(4) * DAY), words(list("1212")), "text values, but .* date"),
+        (ColumnValues("date", np.arange(4) * DAY), ColumnValues("float", np.ones(4)), "float values, but .* date"),
         (
             ColumnValues("float", np.arange(4.0)),
             ColumnValues("date", np.arange(4) * DAY),
-            "date values, and .* float",
+            "date values, but .* float",
         ),
     ],
 )

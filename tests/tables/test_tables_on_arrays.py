@@ -105,7 +105,7 @@ def test_a_table_that_knows_no_columns_says_what_to_fit_it_on():
     made = model()
     with pytest.raises(ConfigError, match="fit the model on one"):
         made.fit(np.zeros((10, 3)), np.zeros(10), epochs=1, verbose=0)
-    with pytest.raises(DataError, match="no array of numbers"):
+    with pytest.raises(DataError, match="not an array of numbers"):
         made.predict({"age": [1.0]})
 
 
