@@ -90,7 +90,7 @@ class Metric(Accumulated, Spec, kw_only=True):
     Args:
         name: Name in the history; by default the snake-case name of the class, such as "precision".
         dtype: "float32", "float64" or None: accepted for Keras's scripts and ignored, because sums are always
-        float64.
+            float64.
 
     Example:
         >>> from firesteel.metrics import MeanAbsoluteError
@@ -792,7 +792,7 @@ class F1Score(Counted):
 
 
 class ConfusionMatrix(Metric):
-    """Confusion matrix: element [i][j] is the weight of the rows of class i that are predicted to be of class j.
+    """Confusion matrix: element `[i][j]` is the weight of the rows of class i that are predicted to be of class j.
 
     Of several outputs the largest is predicted.  The matrix of K classes adds K^2 sums to what each task returns.
 
@@ -833,7 +833,7 @@ class LabelCount(Metric):
 
     Args:
         thresholds: The probability above which a label is predicted, from 0 to 1, or a list of them, for a list of
-        counts.
+            counts.
         from_logits: Whether outputs are logits, whose sigmoid is compared.  It is implied by a loss on logits.
     """
 
@@ -870,7 +870,7 @@ class TruePositives(LabelCount):
 
     Args:
         thresholds: The probability above which a label is predicted, from 0 to 1, or a list of them, for a list of
-        counts.
+            counts.
         from_logits: Whether outputs are logits, whose sigmoid is compared.  It is implied by a loss on logits.
         name: Name in the history; by default "true_positives".
         dtype: Accepted for Keras's scripts and ignored: sums are always float64.
@@ -891,7 +891,7 @@ class TrueNegatives(LabelCount):
 
     Args:
         thresholds: The probability above which a label is predicted, from 0 to 1, or a list of them, for a list of
-        counts.
+            counts.
         from_logits: Whether outputs are logits, whose sigmoid is compared.  It is implied by a loss on logits.
         name: Name in the history; by default "true_negatives".
         dtype: Accepted for Keras's scripts and ignored: sums are always float64.
@@ -912,7 +912,7 @@ class FalsePositives(LabelCount):
 
     Args:
         thresholds: The probability above which a label is predicted, from 0 to 1, or a list of them, for a list of
-        counts.
+            counts.
         from_logits: Whether outputs are logits, whose sigmoid is compared.  It is implied by a loss on logits.
         name: Name in the history; by default "false_positives".
         dtype: Accepted for Keras's scripts and ignored: sums are always float64.
@@ -933,7 +933,7 @@ class FalseNegatives(LabelCount):
 
     Args:
         thresholds: The probability above which a label is predicted, from 0 to 1, or a list of them, for a list of
-        counts.
+            counts.
         from_logits: Whether outputs are logits, whose sigmoid is compared.  It is implied by a loss on logits.
         name: Name in the history; by default "false_negatives".
         dtype: Accepted for Keras's scripts and ignored: sums are always float64.

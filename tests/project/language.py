@@ -18,7 +18,7 @@ INSTEAD = {
     r"sooner": "faster, earlier",
     r"(what \w+ came to|comes? to what)": "result",
     r"(bearing|bearable|unbearable)": "more than 1,000 times the initial loss",
-    r"(there (is|are|was) no such|is none|are none|there is none)": "does not exist, unknown",
+    r"(there (is|are|was) no such|(is|are|there is) (?-i:none))": "does not exist, unknown",
     r"of ours": "of firesteel",
     r"(what|that which) (is|was|were) (kept|held|made|given|found)": "a noun that says what it is",
     r"(?<=the )(kept|held|made|given|found)(?= (is|are|of|in|and|has|have)\b|[.,;:)])": "a noun that says what it is",
