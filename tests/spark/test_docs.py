@@ -29,7 +29,7 @@ def test_the_blocks_print_what_stands_under_them_and_the_commands_succeed(name, 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_no_page_is_long(name):
-    assert PAGES[name].count("\n") <= LONG or name == "how-to/functional-api.md"
+    assert PAGES[name].count("\n") <= LONG
 
 
 @pytest.mark.parametrize("name", PAGES)
