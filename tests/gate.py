@@ -94,7 +94,7 @@ def sparse(n: int, width: int) -> Any:
 # One fit
 
 
-def told(model: Any, history: Any, x: Any) -> Result:
+def figures(model: Any, history: Any, x: Any) -> Result:
     """Return the figures to compare."""
     weights = hashlib.sha256()
     for array in model.get_weights():
@@ -139,7 +139,7 @@ def train(
     history = model.fit(x, y, epochs=epochs, seed=3, verbose=0, **more)
     if again is not None:
         history = model.fit(x, y, seed=4, verbose=0, **again)
-    return told(model, history, x)
+    return figures(model, history, x)
 
 
 def modelled(layers: list[Any], dtype: str) -> Any:
@@ -196,7 +196,7 @@ def activations() -> None:
 
 
 def pictured(shape: tuple[int, ...], *layers: Callable[[], Any]) -> Callable[[], list[Any]]:
-    """Return a function that creates a reshape of the 12 numbers and layers after it, one by each of `layers`."""
+    """Return a function that creates layers for a network that first reshapes its 12 inputs."""
     from firesteel.layers import Dense, Flatten, Reshape
 
     return lambda: [Reshape(shape), *[make() for make in layers], Flatten(), Dense(2)]
@@ -622,7 +622,7 @@ def callbacks() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "model")
             model.save(path)
-            return told(load_model(path), history, x)
+            return figures(load_model(path), history, x)
 
 
 # On Spark
@@ -660,7 +660,7 @@ def frames() -> None:
         model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
         there = frame(spark, x, y, kind).repartition(3)
         history = model.fit(there, features=names, label="label", epochs=2, shards=shards, seed=3, verbose=0)
-        return told(model, history, x)
+        return figures(model, history, x)
 
     dropped = lambda: [L.Dense(16, "relu"), L.Dropout(0.2), L.Dense(5, "softmax")]  # noqa: E731
     normal = lambda: [L.Dense(9), L.BatchNormalization(), L.ReLU(), L.Dense(5, "softmax")]  # noqa: E731

@@ -189,7 +189,8 @@ def found(tmp_path_factory):
 
 def test_r41_nothing_is_imported_run_opened_or_connected_to(found):
     _, files = found
-    print(f"\n{len(files)} hostile files, {sum(len(done['told']) for done in files.values())} times opened: 0 events")
+    times = sum(len(done["results"]) for done in files.values())
+    print(f"\n{len(files)} hostile files, {times} times opened: 0 events")
     assert len(files) > 400
     for name, done in files.items():
         assert not done["seen"], (name, done["seen"])
@@ -199,7 +200,7 @@ def test_r41_every_file_that_means_harm_is_refused_in_a_line(found):
     _, files = found
     for name, done in files.items():
         if not name.startswith("run-") and not name.endswith("-good"):
-            (told,) = done["told"]
+            (told,) = done["results"]
             assert told != "good", name
             assert "\n" not in told and len(told) < 1000 and SECRET not in told and "Traceback" not in told, (
                 name,
@@ -210,7 +211,7 @@ def test_r41_every_file_that_means_harm_is_refused_in_a_line(found):
 def test_r41_links_out_of_a_run_folder_are_not_followed_onto_its_page(found):
     folder, files = found
     for name in ("config.toml", "env.json", "history.jsonl", "metrics.json"):
-        told = files[f"run-link-{name}"]["told"][1]
+        told = files[f"run-link-{name}"]["results"][1]
         assert told.startswith("exit-3: ") and f"{name} is a link" in told and told.count("\n") == 1
         assert SECRET not in (folder / f"run-link-{name}" / "report.html").read_text()
 
@@ -218,14 +219,14 @@ def test_r41_links_out_of_a_run_folder_are_not_followed_onto_its_page(found):
 def test_r41_what_a_run_says_is_shown_as_text(found):
     folder, files = found
     for name in ("run-names", "run-template"):
-        assert files[name]["told"][1] == "good"
+        assert files[name]["results"][1] == "good"
         page = (folder / name / "report.html").read_text()
         assert "<script" not in page and "&lt;script&gt;" in page and "{{ 7*7 }}" in page and "root:" not in page
 
 
 def test_r41_of_a_run_that_is_no_run_every_command_says_a_line(found):
     _, files = found
-    for told in files["run-pickle"]["told"]:
+    for told in files["run-pickle"]["results"]:
         assert (
             told.startswith("exit-")
             and told.count("\n") == 1

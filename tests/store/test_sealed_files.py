@@ -107,7 +107,7 @@ def test_r39_a_sealed_model_is_refused_or_works(make):
 def every_model(monkeypatch):
     """Yield a fitted model of each kind in the registries: the table of small fits has them all."""
     found = []
-    monkeypatch.setattr(gate, "told", lambda model, *rest: found.append(model) or {})
+    monkeypatch.setattr(gate, "figures", lambda model, *rest: found.append(model) or {})
     for family in gate.REGISTRIES:
         for fit in gate.chosen(gate.FITS, [f"{family}/"]).values():
             gate.outcome(fit)

@@ -104,14 +104,14 @@ def watch(event: str, given: tuple[object, ...]) -> None:
 
 def opened(path: Path) -> list[str]:
     """Return the result of each reader of a file."""
-    told = []
+    results = []
     for read in READERS[path.name.split("-")[0]]:
         try:
             read(str(path))
-            told.append("good")
+            results.append("good")
         except FiresteelError as error:
-            told.append(f"{error.code}: {error}")
-    return told
+            results.append(f"{error.code}: {error}")
+    return results
 
 
 if __name__ == "__main__":
@@ -120,16 +120,16 @@ if __name__ == "__main__":
     os.chdir(folder)
     for path in sorted(Path(folder, "good").iterdir()):
         if path.name.split("-")[0] in READERS:
-            told = opened(path)
-            assert told == ["good"] * len(told), (path, told)
-            told = opened(path)  # cached results differ from first results
+            results = opened(path)
+            assert results == ["good"] * len(results), (path, results)
+            results = opened(path)  # cached results differ from first results
     sys.addaudithook(watch)
     found = {}
     for path in sorted(Path(folder).iterdir()):
         if path.name.split("-")[0] in READERS:
             seen.clear()
-            told = opened(path)
-            found[path.name] = {"told": told, "seen": list(seen)}
+            results = opened(path)
+            found[path.name] = {"results": results, "seen": list(seen)}
     seen.clear()
     builtins.eval("1")
     open(__file__).close()

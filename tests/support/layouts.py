@@ -181,7 +181,7 @@ LAYOUTS = {
 
 if __name__ == "__main__":
     BLAS.put(2)  # also with a single core
-    THREADS, told = BLAS.get(), {}
+    THREADS, results = BLAS.get(), {}
     for name in sys.argv[1:] or NETWORKS:
-        told[name] = {layout: [fit(name), BLAS.get()] for layout, fit in LAYOUTS.items()}
-    print(json.dumps(told))
+        results[name] = {layout: [fit(name), BLAS.get()] for layout, fit in LAYOUTS.items()}
+    print(json.dumps(results))

@@ -157,10 +157,10 @@ def runs(kind: Kind, path: Path, count: int) -> Counter[str]:
         place = path.with_name(f"run{number}")
         for child in [forked(lambda p=place, n=seed: train(p, n)) for seed in (1, 2)]:
             assert os.waitpid(child, 0)[1] == 0
-        told = [path.with_name(f"{place.name}.{seed}").read_text().split("\n") for seed in (1, 2)]
-        won = [at for at, (_, _, said) in enumerate(told) if said == "finished"]
-        assert len(won) == 1, told
-        (owner, fingerprint, _), (_, _, said) = told[won[0]], told[1 - won[0]]
+        reports = [path.with_name(f"{place.name}.{seed}").read_text().split("\n") for seed in (1, 2)]
+        won = [at for at, (_, _, said) in enumerate(reports) if said == "finished"]
+        assert len(won) == 1, reports
+        (owner, fingerprint, _), (_, _, said) = reports[won[0]], reports[1 - won[0]]
         metrics, env = (json.loads((place / name).read_text()) for name in ("metrics.json", "env.json"))
         config = tomllib.loads((place / "config.toml").read_text())
         rows = [json.loads(line)["epoch"] for line in (place / "history.jsonl").read_text().splitlines()]
