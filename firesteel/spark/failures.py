@@ -137,7 +137,7 @@ def gone(error: Exception, spark: Any, title: str) -> FiresteelError | None:
         state = "stopped" if CLOSED.search(text) else _state(spark)
     if (
         state == "stopped" and "shut down" in text and _ended() is not None
-    ):  # in the middle of a job, by the JVM's end
+    ):  # the JVM ended during a job
         state = "gone"
     if state == "stopped":
         return SparkJobError(

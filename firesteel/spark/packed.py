@@ -101,7 +101,7 @@ class Packed:
         return self._profile
 
     def count(self) -> int:
-        """Return the number of rows; of raw columns, those with a weight above 0."""
+        """Return the number of rows, without those of weight 0 if they were counted."""
         return self.counted if self.counted >= 0 else self._profile.rows + self._profile.held
 
     def shards_of(self, recipe: Recipe) -> int:

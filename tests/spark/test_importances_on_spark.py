@@ -102,7 +102,7 @@ CASES = {
     "rows": (lambda rows: rows.where("1 = 0"), "no row of the DataFrame"),
     "known": (lambda rows: rows.withColumn("y", F.lit("perhaps")), "no row of the DataFrame"),
     "classes": (lambda rows: rows.withColumn("y", F.lit(7)), "a class outside the range"),
-    "weights": (lambda rows: rows.withColumn("wt", F.lit(0.0)), "column 'wt' is 0 in every row looked at"),
+    "weights": (lambda rows: rows.withColumn("wt", F.lit(0.0)), "column 'wt' is 0 in every row used"),
 }
 
 
