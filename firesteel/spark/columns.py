@@ -248,7 +248,7 @@ class NamedColumns:
         features: ColumnNames,
         dtype: str,
         role: str = "features=",
-        kept: bool = False,
+        as_vectors: bool = False,
         shape: Shape | None = None,
     ) -> Column:
         """Return the features as one column of lists or bytes.
@@ -258,7 +258,7 @@ class NamedColumns:
                 numbers; or a list of numeric columns.
             dtype: Dtype of the values of vectors and arrays.
             role: The user's name of the features, for messages.
-            kept: Whether vectors stay in Spark's representation, sparse ones without zeros.
+            as_vectors: Whether vectors stay in Spark's representation, sparse ones without zeros.
             shape: Height, width and channels of pictures, if they are known.
 
         Raises:
@@ -270,7 +270,7 @@ class NamedColumns:
             return self.numbers(features, role)
         column, kind = self.column(features, role)
         if isinstance(kind, VectorUDT):
-            return column if kept else F.when(column.isNotNull(), vector_to_array(column, dtype))
+            return column if as_vectors else F.when(column.isNotNull(), vector_to_array(column, dtype))
         if isinstance(kind, T.BinaryType):
             return pictures.plain(column, f"column {features!r}")
         if pictures.is_image(kind):
@@ -288,11 +288,11 @@ class NamedColumns:
         Dense vectors have empty indices and size -1; x is null for a null vector.  Lists of float32 reach Python in
         half the time that vectors take; empty lists are faster than nulls.
         """
-        kept = F.unwrap_udt(self.column(name, "features")[0])
+        parts = F.unwrap_udt(self.column(name, "features")[0])
         return {
-            "x": kept["values"].cast("array<float>" if dtype == "float32" else "array<double>"),
-            "indices": F.coalesce(kept["indices"], F.array().cast("array<int>")),
-            "size": F.coalesce(kept["size"], F.lit(-1)),
+            "x": parts["values"].cast("array<float>" if dtype == "float32" else "array<double>"),
+            "indices": F.coalesce(parts["indices"], F.array().cast("array<int>")),
+            "size": F.coalesce(parts["size"], F.lit(-1)),
         }
 
     def label(self, label: ColumnNames, role: str) -> Column:

@@ -135,9 +135,7 @@ def gone(error: Exception, spark: Any, title: str) -> FiresteelError | None:
         state: str | None = "gone"
     else:
         state = "stopped" if CLOSED.search(text) else _state(spark)
-    if (
-        state == "stopped" and "shut down" in text and _ended() is not None
-    ):  # the JVM ended during a job
+    if state == "stopped" and "shut down" in text and _ended() is not None:  # the JVM ended during a job
         state = "gone"
     if state == "stopped":
         return SparkJobError(

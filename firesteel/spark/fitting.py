@@ -177,18 +177,18 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
             return network
 
         def given(number: int = 0) -> dict[str, Any]:
-            kept, callbacks = None, [*([] if page is None else [page]), results[number]]
+            checkpoints, callbacks = None, [*([] if page is None else [page]), results[number]]
             if folder:
-                kept = SparkCheckpoints(session_of(source), folder, members > 1, 0.0 if near is None else REST)
-                places.append(kept)
-            named: dict[str, Any] = {"callbacks": callbacks, "checkpoints": kept, "run": self.uid}
+                checkpoints = SparkCheckpoints(session_of(source), folder, members > 1, 0.0 if near is None else REST)
+                places.append(checkpoints)
+            named: dict[str, Any] = {"callbacks": callbacks, "checkpoints": checkpoints, "run": self.uid}
             if members > 1:
                 extra = {"member": number, "members": members}
                 named |= {"run": f"{self.uid}: member {number}", "extra": extra}
             return named
 
         if members > 1:
-            with source.kept() if near is None else contextlib.nullcontext(near) as rows:  # type: ignore[union-attr]
+            with source.cached() if near is None else contextlib.nullcontext(near) as rows:  # type: ignore[union-attr]
                 average, history = fit_members(build, rows, recipe, members, given)
                 network = Sequential.from_bytes(average.to_bytes(include_optimizer=False))
                 with rows.engine(rows.shards_of(recipe), centre=network.network.centre) as engine:
@@ -210,7 +210,7 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         model._set_network(network, about)
         said = self._said(source, plan, history)
         model._summary = replace(summary, heldOut=profile.held, automatic=said)
-        model._kept = [one.kept for one in results if one.kept is not None]
+        model._validation_rows = [one.validation_rows for one in results if one.validation_rows is not None]
         model._resetUid(self.uid)
         used = plan.used() | {"validationFraction": source.split, "evalMetric": self.getOrDefault("evalMetric")}
         return self._copyValues(model)._set(**used)
@@ -275,7 +275,7 @@ class Results(Callback):
 
     observes, ended = True, False
     summary: TrainingSummary
-    kept: ScoredRows | None = None
+    validation_rows: ScoredRows | None = None
 
     def __init__(self, stage: NetworkEstimator, most: int) -> None:
         self.stage, self.most = stage, most
@@ -291,7 +291,9 @@ class Results(Callback):
         self.summary, self.ended = replace(found, comparison=compared), True
         if self.scored is not self.training and not self.scored.sparse:
             with contextlib.suppress(SparkJobError):  # the fit has its network and must not fail here
-                self.kept = ScoredRows.of(self.model._objective(), self.scored, self.model.theta, self.most)
+                self.validation_rows = ScoredRows.of(
+                    self.model._objective(), self.scored, self.model.theta, self.most
+                )
 
 
 def _compared(found: Sequence[TrainingSummary], rows: int) -> Comparison | None:

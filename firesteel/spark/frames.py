@@ -261,7 +261,7 @@ class Frame:
         return self.profiled
 
     @contextlib.contextmanager
-    def kept(self) -> Iterator["Frame"]:
+    def cached(self) -> Iterator["Frame"]:
         """Yield these rows with raw columns cached, so that several fits compute them once.
 
         Vectors are not cached, and neither are rows in a session that does not cache.
@@ -415,16 +415,16 @@ class Frame:
 
         Values are float32 if that loses nothing, since they reach Python in half the time.
         """
-        kept = self.survey().few or self.survey().width >= SPARSE_WIDTH
-        return self._selected("float32" if self.narrow else "float64", kept)
+        as_vectors = self.survey().few or self.survey().width >= SPARSE_WIDTH
+        return self._selected("float32" if self.narrow else "float64", as_vectors)
 
-    def _selected(self, dtype: str, kept: bool, leads: Mapping[str, Column] | None = None) -> DataFrame:
-        """Select the columns to read and `leads`; vectors as lists, or in Spark's representation if `kept`."""
+    def _selected(self, dtype: str, as_vectors: bool, leads: Mapping[str, Column] | None = None) -> DataFrame:
+        """Select the columns to read and `leads`; vectors as lists, or in Spark's representation if `as_vectors`."""
         features = self.columns.features
         parts = {**self.parts, **(leads or {})}
         if self.table.holds_vectors(features):
             lists = {"x": self.table.features(features, dtype)}
-            parts |= self.table.stored(str(features), dtype) if kept else lists
+            parts |= self.table.stored(str(features), dtype) if as_vectors else lists
         return self.frame.select(*(column.alias(name) for name, column in parts.items()))
 
     def shards_of(self, recipe: Recipe) -> int:
@@ -567,8 +567,8 @@ def predict(frame: DataFrame, network: Network, theta: Array, features: Any, por
                 f"the DataFrame has a column {clash[0]!r} already: drop or rename it before predicting",
                 code="data-column",
             )
-        kept, shape = network.sparse and DIRECT, pictures.shape_of(network)
-        x = table.features(features, worker.reads(network), kept=kept, shape=shape)
+        as_vectors, shape = network.sparse and DIRECT, pictures.shape_of(network)
+        x = table.features(features, worker.reads(network), as_vectors=as_vectors, shape=shape)
         ship(frame.sparkSession)
         if not several:
             return frame.select("*", scoring(outputs, kind)(x).alias("prediction"))

@@ -54,7 +54,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         self._summary: Summary | None = None
         self._features: list[str] | None = None
         self._few = False
-        self._kept: list[ScoredRows] = []
+        self._validation_rows: list[ScoredRows] = []
         self._importances: Importances | None = None
 
     @classmethod
@@ -163,14 +163,14 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         """
         if dataset is None:
             if self._importances is None:
-                if not self._kept:
+                if not self._validation_rows:
                     check_dense(self.numFeatures, self.network.network.sparse)
                     raise ConfigError(
                         "importances need validation rows, and the fit held none out, or this model was loaded.  "
                         "To do: model.importances(df), with rows that have a label",
                         code="config-importances",
                     )
-                self._importances = measured(self._kept, self._places())
+                self._importances = measured(self._validation_rows, self._places())
             return self._importances
         network, schema = self.network, self.network.schema
         check_dense(self.numFeatures, network.network.sparse)

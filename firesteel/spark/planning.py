@@ -248,20 +248,20 @@ class PlannedStage(NetworkParams):
         watched, known = self.getOrDefault("evalMetric"), {"loss": False} | self.METRICS
         if watched not in known:
             raise wrong("evalMetric", watched, f"it must be one of {', '.join(known)}")
-        held = self._number("validationFraction") > 0 or self._if_set("validationIndicatorCol") is not None
+        has_validation = self._number("validationFraction") > 0 or self._if_set("validationIndicatorCol") is not None
         rounds, tol = self._number("earlyStoppingRounds"), self.getOrDefault("tol")
-        return Stopping(f"val_{watched}" if held else watched, known[watched], rounds or None, tol)
+        return Stopping(f"val_{watched}" if has_validation else watched, known[watched], rounds or None, tol)
 
     def _source_columns(self, dataset: Any) -> Columns:
-        held = self._if_set("validationIndicatorCol")
+        indicator = self._if_set("validationIndicatorCol")
         split, members = self.getOrDefault("validationFraction"), self._if_set("members") or 1
-        if held is not None or members > 1:
+        if indicator is not None or members > 1:
             split = self._number("validationFraction")
-        if held is not None and split:
+        if indicator is not None and split:
             raise wrong("validationFraction", split, "validationIndicatorCol is set too: set one of them")
         if members > 1 and isinstance(self._if_set("layers"), Mapping):
             raise wrong("members", members, "layers are not a chain, and only chains of layers can be averaged")
-        if members > 1 and (held is not None or split):
+        if members > 1 and (indicator is not None or split):
             raise wrong(
                 "members",
                 members,
@@ -272,7 +272,7 @@ class PlannedStage(NetworkParams):
             self.getOrDefault("labelCol"),
             self._if_set("weightCol"),
             split,
-            held,
+            indicator,
             self._if_set("idCol"),
             self.getOrDefault("handleInvalid") != "error",
             stage=True,
@@ -363,7 +363,7 @@ def _automatic_text(said: str, history: History, plan: FitPlan) -> str:
     if history.best is None or plan.recipe.stopping is None:
         return said
     made, epochs, monitor = len(history.rows), plan.recipe.epochs, plan.recipe.stopping.monitor
-    kept, watched = (
+    weights, watched = (
         f"and the model has the weights of pass {history.best + 1}",
         monitor.replace("val_", "validation "),
     )
@@ -374,7 +374,7 @@ def _automatic_text(said: str, history: History, plan: FitPlan) -> str:
         else "as the loss hardly changed any more (tol)"
     )
     early = f"training ended after {made} of {epochs} passes, {why}"
-    return f"{said}; {f'all {made} passes were made' if made == epochs else early}, {kept}"
+    return f"{said}; {f'all {made} passes were made' if made == epochs else early}, {weights}"
 
 
 def wrong(name: str, value: Any, why: str) -> ConfigError:

@@ -190,10 +190,10 @@ class StageWriter(MLWriter):
             about: Further metadata.
         """
         given = {param.name: without_secrets(value) for param, value in self.instance._paramMap.items()}
-        kept = {name: value for name, value in given.items() if not (isinstance(value, str) and HIDDEN in value)}
-        for name in given.keys() - kept.keys():
+        saved = {name: value for name, value in given.items() if not (isinstance(value, str) and HIDDEN in value)}
+        for name in given.keys() - saved.keys():
             warnings.warn(f"{name} contains a secret and is not saved: set it again after loading", stacklevel=2)
-        DefaultParamsWriter.saveMetadata(self.instance, path, _context(self), about, kept)
+        DefaultParamsWriter.saveMetadata(self.instance, path, _context(self), about, saved)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         path = path_text(path)

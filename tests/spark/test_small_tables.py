@@ -205,7 +205,7 @@ def test_rows_are_computed_for_each_member_where_the_session_refuses_to_cache(fr
         raise PySparkException("[NOT_SUPPORTED_WITH_SERVERLESS] PERSIST TABLE is not supported")
 
     monkeypatch.setattr(type(frame), "persist", persist)
-    with source.kept() as rows:
+    with source.cached() as rows:
         wanted = Collected(source, source.survey()).folded(0, 2).survey()
         assert rows.folded(0, 2).survey().held == wanted.held > 0
 
