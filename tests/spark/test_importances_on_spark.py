@@ -93,7 +93,7 @@ def test_the_report_is_of_columns_and_has_the_same_importances(model, runs):
     assert list(columns) == ["noise", "town", "a.b", "v", "one"] and "left_out" in columns["one"]
     shown = {one["name"]: one["drop"] for one in evidence["importance"]["inputs"]}
     assert shown == {row["column"]: row["importance"] for row in model.importances().rows}
-    assert "What the table was" in (runs / "001" / "report.html").read_text()
+    assert "Effects of values" in (runs / "001" / "report.html").read_text()
 
 
 CASES = {
