@@ -344,7 +344,7 @@ def _any(wanted: Ask, picked: Picked, columns: Any, table: Mapping[str, NDArray[
 
 
 def _others(wanted: Ask, picked: Picked, table: Mapping[str, NDArray[Any]], text: Text) -> tuple[Any, Any]:
-    """Return the labels and the weights, each None if there are none."""
+    """Return the labels and the weights, or None."""
     several = len(picked.label) > 1
     for name in (*([picked.weight] if picked.weight else []), *(picked.label if several else ())):
         if table[name].dtype.kind == "U":

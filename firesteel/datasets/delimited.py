@@ -161,7 +161,7 @@ def write_csv(path: str | os.PathLike[str], columns: dict[str, Column]) -> None:
     arrays = [array_of(column, "biufU", "numbers, booleans or text") for column in columns.values()]
     if len({array.shape for array in arrays}) != 1 or arrays[0].ndim != 1:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(columns, arrays, strict=True))
-        raise DataError(f"{path}: columns must have the same length: {shapes or 'there are none'}", code="data-shape")
+        raise DataError(f"{path}: columns must have the same length: {shapes or 'no columns'}", code="data-shape")
     with written(path_of(path)) as file:
         text = [",".join(_quoted(str(name)) for name in columns)]
         step = max(1, CHUNK // len(arrays))

@@ -239,7 +239,7 @@ def settled(look: Callable[[HoldOut], Tally], share: float = SHARE, fewest: int 
         seen = look(hold)
     rows, out = int(seen.rows.sum()), int(seen.out.sum())
     if rows < fewest:
-        return HoldOut(), f"no rows are held out of {rows:,}, which are fewer than {fewest}"
+        return HoldOut(), f"no rows are held out: {rows:,} rows are fewer than {fewest}"
     if not FEWEST <= out <= max(MOST, 2 * share) * rows:
         return HoldOut(), f"no rows are held out: by row hash it would be {out:,} of {rows:,}"
     return hold, f"{out:,} of {rows:,} rows are held out by row hash"

@@ -74,7 +74,7 @@ def test_no_hidden_layer(hidden):
         ("[data\n", "is not TOML: "),
     ],
 )
-def test_a_mistake_in_the_file_is_told_with_its_place(file, text, said):
+def test_a_mistake_in_the_file_is_reported_with_its_place(file, text, said):
     with pytest.raises(ConfigError) as caught:
         resolve(file(text), {}, {})
     assert said in str(caught.value) and "run.toml" in str(caught.value)
@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
         ({"FIRESTEEL_TRAINING_EPOCHS": "x"}, "FIRESTEEL_TRAINING_EPOCHS: [training] epochs = 'x'"),
     ],
 )
-def test_a_mistake_in_the_environment_is_told_with_its_name(environment, said):
+def test_a_mistake_in_the_environment_is_reported_with_its_name(environment, said):
     with pytest.raises(ConfigError) as caught:
         resolve(None, {}, environment)
     assert said in str(caught.value)
@@ -117,7 +117,7 @@ def test_a_flag_for_the_short_form_goes_before_the_layers_of_a_file(file):
 
 
 @pytest.mark.parametrize("model", ["hidden = []\nscale = 'standard'", "[[model.layers]]\ntype = 'Dense'\nunits = 2"])
-def test_what_is_printed_says_the_same_when_it_is_read(file, model):
+def test_printed_settings_are_the_same_when_they_are_read(file, model):
     text = (
         f"[data]\ntrain = 'x.csv'\nlabel = ['a', 'b']\npicture = [2, 3]\n[model]\n{model}\n"
         "[training]\noptimizer = {type = 'SGD', momentum = 0.9}\nclass_weight = {0 = 2.0}\n"

@@ -52,7 +52,7 @@ def test_it_overwrites_nothing_and_then_writes_nothing(convert, tmp_path, name):
     (tmp_path / name).write_text("mine")
     code, out, err = convert(str(tmp_path), "--to", "libsvm")
     assert (code, out) == (3, "")
-    assert err.startswith(f"firesteel: {tmp_path / name}: is there already") and err.count("\n") == 1
+    assert err.startswith(f"firesteel: {tmp_path / name}: already exists") and err.count("\n") == 1
     assert os.listdir(tmp_path) == [name] and (tmp_path / name).read_text() == "mine"
 
 
@@ -131,5 +131,5 @@ def test_r38_a_file_that_came_meanwhile_is_left_alone(run, tmp_path, monkeypatch
 
     monkeypatch.setattr("firesteel.cli.data.load", slow)
     code, out, err = run("data", "convert", "digits", tmp_path, "--to", "csv")
-    assert (code, out) == (3, "") and "digits-test.csv: is there already" in err
+    assert (code, out) == (3, "") and "digits-test.csv: already exists" in err
     assert (tmp_path / "digits-test.csv").read_text() == "mine"

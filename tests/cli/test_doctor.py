@@ -41,7 +41,7 @@ def stops(found):
 
 
 @pytest.mark.slow
-def test_where_all_is_well_a_job_runs_and_it_says_so():
+def test_a_sound_installation_runs_a_job_and_reports_it():
     code, out = doctor()
     assert code == 0 and "stop" not in out
     assert (
@@ -143,12 +143,12 @@ WORKER = {"executable": "python", "python": "3.11.1", "numpy": "2.0.0", "pyarrow
         ),
     ],
 )
-def test_what_a_session_is_told(found, said, todo):
+def test_findings_about_a_session(found, said, todo):
     (finding,) = (one for one in of_session(found) if one.todo)
     assert said in finding.what and todo in finding.todo and not finding.stops
 
 
-def test_a_session_that_is_well_or_elsewhere_is_told_nothing():
+def test_a_sound_or_remote_session_has_no_findings():
     for found in (Probe("4.0.0", 2**32, "ERROR", False, WORKER), Probe("4.0.0", None, None, False, WORKER)):
         assert not [one for one in of_session(found) if one.todo]
 
@@ -175,7 +175,7 @@ def test_a_session_of_spark_submit_with_every_trap():
     assert "--driver-memory 4g" in todo and "showConsoleProgress=false" in todo and "setLogLevel" in todo
 
 
-def test_rows_are_looked_at(run, tmp_path, monkeypatch):
+def test_rows_are_checked(run, tmp_path, monkeypatch):
     monkeypatch.setattr("firesteel.cli.doctor._all", lambda *_: iter([]))
     (tmp_path / "rows.csv").write_text("area,label\n1000,1\n2000,2\n3000,3\n")
     code, out, err = run("doctor", "--data", tmp_path / "rows.csv")
@@ -186,7 +186,7 @@ def test_rows_are_looked_at(run, tmp_path, monkeypatch):
     assert code == 3 and "No such file" in err
 
 
-def test_rows_that_are_well_are_told_nothing():
+def test_sound_rows_have_no_findings():
     x = np.array([[0.5, np.nan], [1.0, 2.0]])
     told = list(of_rows(FileRows("x", x, np.array([0, 1]))))
     assert [one.todo is None for one in told] == [True, False] and "1 rows hold NaN" in told[1].what

@@ -50,7 +50,7 @@ def found(run, *argv):
     return code, [json.loads(line) for line in out.splitlines()], err
 
 
-def test_every_column_of_a_csv_is_said_to_be_what_it_is(run, tmp_path):
+def test_every_column_of_a_csv_is_described(run, tmp_path):
     columns = {name: cells for name, (cells, _) in GOOD.items()} | {"label": ["no", "yes", "no", "no"] * 10}
     code, told, err = found(run, "--data", table(tmp_path / "rows.csv", columns))
     assert (code, err) == (0, "")
@@ -62,7 +62,7 @@ def test_every_column_of_a_csv_is_said_to_be_what_it_is(run, tmp_path):
     assert code == 3 and "column 'gap' is empty; 10 of 40 rows" in told[1]["what"]
 
 
-def test_columns_are_looked_at_as_train_would_take_them(run, tmp_path):
+def test_columns_are_checked_as_train_would_use_them(run, tmp_path):
     columns = {"zip": ["8001", "8002", "8003", "8001"] * 10, "mixed": BAD["mixed"][0]}
     columns["when"] = ["2024-01-31 23:30Z", "2024-02-02 10:00Z"] * 20
     argv = "--data", table(tmp_path / "rows.csv", columns), "--ignore-cols", "mixed", "--column-kinds", "zip=category"
@@ -141,19 +141,19 @@ def test_arrays_that_are_the_only_feature_are_sound(run, tmp_path):
     assert code == 0 and "2 rows of 2 inputs" in told[0]["what"]
 
 
-def test_a_path_that_only_spark_reads_is_said_to_be_one(run):
+def test_a_path_that_only_spark_reads_is_refused(run):
     code, _, err = run("doctor", "--data", "s3://bucket/rows.csv")
     assert code == 2 and "only Spark reads URLs" in err
 
 
-def test_a_bad_label_is_listed_beside_bad_features(run, tmp_path):
+def test_a_bad_label_is_listed_with_bad_features(run, tmp_path):
     columns = {"mixed": BAD["mixed"][0], "a": FEW, "label": ["1", "NA", "", "2"] * 10}
     code, told, _ = found(run, "--data", table(tmp_path / "rows.csv", columns))
     stops = [finding["what"] for finding in told[1:] if finding["stops"]]
     assert code == 3 and len(stops) == 2 and "column 'label' is empty; 10 of 40 rows" in stops[0]
 
 
-def test_rows_without_a_label_are_looked_at_too(run, tmp_path):
+def test_rows_without_a_label_are_checked_too(run, tmp_path):
     code, told, _ = found(run, "--data", table(tmp_path / "rows.csv", NUMBERS))
     assert code == 0 and "4 rows of 3 inputs" in told[0]["what"]
 

@@ -129,6 +129,6 @@ def test_nothing_is_drawn_over_where_plain_text_is_wanted(name, monkeypatch):
     assert not is_live(Console(file=Terminal()))
 
 
-def test_before_the_first_epoch_ends_the_board_says_whether_rows_are_prepared_or_learned_from():
+def test_the_live_display_shows_what_happens_before_the_first_epoch_ends():
     assert "preparing the rows" in drawn([], 80)[0]
     assert "first epoch, 1 min 15 s so far" in drawn([], 80, begun=time.perf_counter() - 75.0)[0]

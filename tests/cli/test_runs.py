@@ -82,7 +82,7 @@ def test_tables_and_numbers_to_predict_are_trained_again_too(run, pets, houses, 
     assert settings["data"]["features"] == ["weight", "age", "tail"]
 
 
-def test_weights_to_begin_from_lie_beside_the_file(run, tmp_path, toml):
+def test_initial_weights_are_in_the_folder_of_the_file(run, tmp_path, toml):
     layers = [Dense(5, "relu", input_dim=64), Dense(10, "softmax")]
     model = Sequential(layers)
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -185,7 +185,7 @@ def test_predictions_are_the_classes_by_name(run, kept, pets, tmp_path):
     assert sum(row[0] == kind for row, kind in zip(rows, truth, strict=True)) > 220
     assert all(abs(sum(map(float, row[1:])) - 1) < 1e-5 for row in rows)
     code, _, err = run("predict", kept, "--data", pets, "--out", tmp_path / "p.csv")
-    assert code == 3 and "is there already" in err
+    assert code == 3 and "already exists" in err
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".npy"])

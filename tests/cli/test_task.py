@@ -94,6 +94,6 @@ def test_labels_are_numbered_by_their_names():
     assert encode(task([0.5, 2]), rows([1.5])).tolist() == [1.5]
 
 
-def test_a_class_that_training_has_not_seen_is_told_with_its_row():
+def test_a_class_unseen_in_training_is_reported_with_its_row():
     with pytest.raises(DataError, match="rows.csv: kind is 'c' at row 1, and 2 of 3 rows have a class"):
         encode(task(["a", "b"]), rows(["a", "c", "d"], targets=("kind",)))

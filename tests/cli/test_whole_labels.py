@@ -207,7 +207,7 @@ def test_a_null_is_no_class(tmp_path, kind):
 
 @pytest.mark.parametrize("name, write", {"Parquet": parquet(np.array), "NumPy": npz(np.array)}.items())
 @pytest.mark.parametrize("gap, shown", [(np.nan, "NaN"), (np.inf, "inf"), (-np.inf, "-inf")])
-def test_what_is_not_finite_is_told_with_file_column_and_row(tmp_path, name, write, gap, shown):
+def test_labels_that_are_not_finite_are_reported_with_file_column_and_row(tmp_path, name, write, gap, shown):
     column = "column 'y'" if name == "Parquet" else "the label"
     with pytest.raises(DataError) as caught:
         load(write(tmp_path / "rows", np.array(holed(GRADES[:10] * 1.0, gap))))
@@ -215,7 +215,7 @@ def test_what_is_not_finite_is_told_with_file_column_and_row(tmp_path, name, wri
     assert f": {column} holds {shown} at row 4; 2 of 10 rows" in said and said.startswith(str(tmp_path / "rows"))
 
 
-def test_features_that_are_not_finite_are_told_with_file_column_and_row(tmp_path):
+def test_features_that_are_not_finite_are_reported_with_file_column_and_row(tmp_path):
     x = np.ones((10, 3))
     x[4, 2] = np.inf
     np.save(tmp_path / "x.npy", x)
@@ -224,7 +224,7 @@ def test_features_that_are_not_finite_are_told_with_file_column_and_row(tmp_path
         load(Ask(str(tmp_path / "x.npy"), "numpy", str(tmp_path / "y.npy")))
 
 
-def test_weights_that_cannot_be_are_told_with_file_column_and_row(tmp_path):
+def test_invalid_weights_are_reported_with_file_column_and_row(tmp_path):
     for wrong, said, code in ((-1.5, "a negative number: -1.5", "negative-weight"), (np.nan, "NaN", "nan")):
         table = pa.table({"a": np.arange(10.0), "w": holed(np.ones(10), wrong), "label": np.arange(10) % 2})
         pa.parquet.write_table(table, tmp_path / "rows.parquet")

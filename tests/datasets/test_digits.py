@@ -47,7 +47,7 @@ def test_a_changed_installation_is_refused(tmp_path, monkeypatch):
     assert caught.value.code == "data-hash"
 
 
-def test_the_attribution_lies_beside_the_data():
+def test_the_attribution_is_in_the_folder_of_the_data():
     text = (sets.FOLDER / "README.md").read_text(encoding="utf-8")
     for word in (
         "Alpaydin",

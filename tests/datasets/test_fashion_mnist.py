@@ -53,7 +53,7 @@ def test_the_same_content_in_another_wrapper_is_another_file(folder):
     assert code == "data-hash" and hashlib.sha256(other).hexdigest() in message and f"{NAMES[1]}.gz" in message
 
 
-def test_an_unpacked_file_is_not_looked_for_as_it_has_no_published_sum(folder):
+def test_a_decompressed_file_is_ignored_as_it_has_no_published_hash(folder):
     (folder / f"{NAMES[2]}.gz").unlink()
     (folder / NAMES[2]).write_bytes(PLAIN[NAMES[2]])
     code, message = refusal()

@@ -126,7 +126,7 @@ def test_own_folder(tmp_path, monkeypatch, cache, files, suffix):
 
 
 @pytest.mark.parametrize("missing", NAMES)
-def test_a_file_missing_from_the_own_folder_is_looked_for_nowhere_else(tmp_path, monkeypatch, cache, serve, missing):
+def test_a_file_missing_from_the_local_folder_is_searched_nowhere_else(tmp_path, monkeypatch, cache, serve, missing):
     mirror, asked = serve(GZIP)
     pin(monkeypatch, mirrors=(mirror,))
     put(cache, GZIP, ".gz")

@@ -376,7 +376,7 @@ def test_sparse_rows_train_as_dense_ones_do(still):
     np.testing.assert_allclose(dense.predict(x), thin.predict(sparse.csr_matrix(x)), rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_held_says_how_many_values_it_makes():
+def test_frozen_parts_report_how_many_values_they_return():
     from tests.support.graphs import Halves
 
     assert Held(Halves(), {}).results == 2

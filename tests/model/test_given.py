@@ -310,7 +310,7 @@ def test_the_advice_can_be_taken():
         assert code and np.array_equal(model.predict(eval(code[1], {"x": np.array(x)})), model.predict(row))
 
 
-def test_of_a_network_that_is_not_built_both_meanings_are_told():
+def test_an_unbuilt_network_reports_both_meanings():
     model = Sequential([Dense(2, "softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(DataError, match=r"x.reshape\(-1, 1\), for one row x.reshape\(1, -1\)"):
@@ -336,7 +336,7 @@ VALIDATION = {
 
 
 @pytest.mark.parametrize("name", VALIDATION)
-def test_what_is_wrong_with_validation_data_is_said_of_them(name):
+def test_errors_in_validation_data_name_validation_data(name):
     data, said = VALIDATION[name]
     with pytest.raises((DataError, ConfigError)) as caught:
         trained().fit(X, Y, validation_data=data, verbose=0)

@@ -38,6 +38,6 @@ def test_pictures_are_taken_as_they_are(build, end, tmp_path):
     assert model.evaluate(X, Y, verbose=0) == pytest.approx(model.evaluate(X.reshape(12, -1), Y, verbose=0))
 
 
-def test_a_network_of_flat_rows_says_how_to_flatten_pictures():
+def test_a_network_of_flat_rows_explains_how_to_flatten_pictures():
     with pytest.raises(DataError, match=r"write x.reshape\(len\(x\), -1\)"):
         Sequential([Dense(2, input_dim=60)]).predict(X)

@@ -224,7 +224,7 @@ def test_copies_keep_all_of_it_too(copied):
     assert bits(fit(again)) == bits(fit(model))
 
 
-def test_a_rate_that_was_set_before_the_first_fit_is_kept(tmp_path):
+def test_a_learning_rate_set_before_the_first_fit_stays(tmp_path):
     model = build("sgd")
     model.learning_rate = 0.25
     again = stored(model, tmp_path / "m")

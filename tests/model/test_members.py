@@ -105,7 +105,7 @@ def test_an_average_is_saved_and_loaded(kind, tmp_path):
     assert [one.fingerprint() for one in members_of(again)] == [one.fingerprint() for one in members_of(model)]
 
 
-def test_the_history_says_which_member_an_epoch_is_of():
+def test_the_history_names_the_member_of_each_epoch():
     model, _, _ = fitted("softmax")
     assert [row["member"] for row in model.history.rows] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert {"val_loss", "val_accuracy"} <= model.history.rows[0].keys()

@@ -204,7 +204,7 @@ def test_metrics_and_losses_have_the_names_that_they_are_given():
     assert refusal(lambda: losses.Huber(name=5), "name=5").code == "config-value"
 
 
-def test_metrics_of_one_name_are_told_apart_by_number_and_keep_their_order():
+def test_metrics_with_the_same_name_are_numbered_in_order():
     names = ["auc", Precision(class_id=0), "confusion_matrix", Precision(class_id=1), "precision", "accuracy"]
     model = build(metrics=names)
     expected = ["loss", "auc", "precision", "confusion_matrix", "precision_1", "precision_2", "accuracy"]
@@ -242,7 +242,7 @@ def test_weights_are_drawn_at_first_use_from_seed_0():
     assert a.fingerprint() == b.fingerprint() and a.theta.tobytes() == a.network.init(0).tobytes()
 
 
-def test_a_first_fit_draws_them_again_from_its_seed_even_after_a_look():
+def test_a_first_fit_initializes_weights_from_its_seed_even_after_they_were_read():
     fresh, looked = build(), build()
     looked.predict(X)
     looked.evaluate(X, Y, verbose=0)
@@ -250,7 +250,7 @@ def test_a_first_fit_draws_them_again_from_its_seed_even_after_a_look():
     assert fitted(seed=3).fingerprint() != fitted(seed=4).fingerprint()
 
 
-def test_weights_that_were_set_or_loaded_are_kept_by_a_first_fit(tmp_path):
+def test_a_first_fit_starts_from_weights_that_were_set_or_loaded(tmp_path):
     weights = [np.full_like(array, 0.1) for array in build().get_weights()]
     model = build(optimizer=SGD(0.0))
     model.set_weights(weights)
@@ -418,7 +418,7 @@ def test_validation_data_go_before_a_split():
     assert history.rows[0]["rows"] == ROWS and both.fingerprint() == fitted().fingerprint()
 
 
-def test_what_validation_reports_is_what_evaluate_says_of_the_model():
+def test_validation_metrics_equal_those_of_evaluate():
     model = build()
     history = model.fit(X, Y, epochs=2, validation_data=[X[:90], Y[:90], W[:90]], verbose=0)
     loss, accuracy = model.evaluate(X[:90], Y[:90], sample_weight=W[:90], verbose=0)
@@ -574,7 +574,7 @@ def test_only_layers_are_layers(given):
 
 
 @pytest.mark.parametrize("make, meant", MISSPELT)
-def test_a_misspelt_name_is_told_the_one_that_was_meant(make, meant):
+def test_a_misspelt_name_gets_the_closest_valid_one(make, meant):
     assert refusal(make, f"did you mean {meant}").code == "config-unknown"
 
 
@@ -690,7 +690,7 @@ def test_what_is_no_class_does_not_become_a_one_hot_row(y, classes, shown):
 
 
 @pytest.mark.parametrize("method", ["__init__", "compile", "fit", "evaluate", "predict"])
-def test_a_misspelt_argument_of_the_model_is_told_the_one_that_was_meant(method):
+def test_a_misspelt_argument_of_the_model_gets_the_closest_valid_one(method):
     for name in list(inspect.signature(getattr(Sequential, method)).parameters)[1:]:
         error = refusal(lambda name=name: getattr(Sequential(), method)(**{name + "_": 1}), f"did you mean {name!r}")
         assert error.code == "config-argument"

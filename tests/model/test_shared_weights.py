@@ -78,7 +78,7 @@ def test_what_one_model_learns_changes_the_others_and_fits_alternate():
                     assert any(np.array_equal(array, other) for other in classes.get_weights())
 
 
-def test_alternating_is_the_same_to_the_bit_whoever_looks():
+def test_alternating_is_bit_identical_whichever_model_is_read():
     def run(looks):
         whole, encoder, decoder = autoencoder()
         head = Sequential([encoder, Dense(3, "softmax")])
@@ -200,7 +200,7 @@ def test_layers_of_a_list_that_nobody_trained_are_drawn_anew(between):
     assert one.fingerprint() == first != other.fingerprint()
 
 
-def test_layers_of_a_model_that_was_only_looked_at_are_drawn_anew():
+def test_layers_of_a_model_that_was_only_read_are_initialized_again():
     one = Sequential([Dense(4, "tanh", input_dim=6), Dense(3, "softmax")])
     one.summary(print_fn=lambda line: None)
     other = Sequential([*one.layers[:-1], Dense(2, "softmax")])

@@ -42,7 +42,7 @@ def test_a_chart_stands_in_a_page(name):
     assert svg == MADE[name]()
 
 
-def test_lines_are_told_apart_without_colour():
+def test_lines_differ_without_colour():
     svg = MADE["curves"]()
     assert ">training<" in svg and ">validation<" in svg and ">best: 10<" in svg and ">log scale<" in svg
     assert "stroke-dasharray" in svg

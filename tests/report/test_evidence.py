@@ -141,7 +141,7 @@ def test_loss_and_targets_tell_the_task(loss, activation, y, task):
 # Labels and numbers
 
 
-def test_labels_count_each_by_itself():
+def test_labels_are_counted_separately():
     y = np.stack([X[:, 0] > 0, X[:, 1] > 1], axis=1)
     model = fitted([Dense(2, activation="sigmoid")], "bce", X, y, 40)
     found = plain(examine(model, rows("test", X, y), rows("training", X, y), DisplayNames(classes=["warm", "wet"])))
@@ -179,7 +179,7 @@ def test_the_linear_model_does_not_mind_the_targets_scale():
     assert found["linear"]["score"] > 0.999 and found["score"] < 0
 
 
-def test_an_autoencoder_is_not_held_against_a_copy():
+def test_an_autoencoder_is_not_compared_with_a_copy():
     x = np.abs(np.tanh(X))
     model = fitted([Dense(2, activation="relu"), Dense(4, activation="sigmoid")], "mse", x, x)
     found = plain(examine(model, rows("test", x[:50], x[:50]), rows("training", x, x), DisplayNames(picture=(2, 2))))

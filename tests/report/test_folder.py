@@ -39,7 +39,7 @@ def read(place, name):
 
 
 @pytest.mark.parametrize("name", ["twice", "kind_and_size"])
-def test_a_model_of_calls_is_kept_and_named_as_code(tmp_path, name):
+def test_a_functional_model_is_saved_and_named_as_code(tmp_path, name):
     model = graphs.called(name)
     model.fit(*graphs.parted(model), epochs=2, verbose=0, validation_split=0.2, callbacks=[RunFolder(tmp_path / "r")])
     assert load_model(tmp_path / "r/model.firesteel").fingerprint() == model.fingerprint()
@@ -71,14 +71,14 @@ def test_writing_a_run_leaves_the_bits_alone(tmp_path):
     assert fit([RunFolder(tmp_path / "run")]).fingerprint() == fit([]).fingerprint()
 
 
-def test_the_report_looks_at_validation_rows_or_else_at_those_of_training(tmp_path):
+def test_the_report_uses_validation_rows_or_else_training_rows(tmp_path):
     fit([RunFolder(tmp_path / "held")], validation_split=0.2)
     fit([RunFolder(tmp_path / "all")])
     assert read(tmp_path / "held", "metrics.json")["evidence"]["set"] == "validation"
     assert read(tmp_path / "all", "metrics.json")["evidence"]["of"] == 300
 
 
-def test_the_kept_epoch_is_the_one_that_scores(tmp_path):
+def test_scores_are_those_of_the_best_epoch(tmp_path):
     keep = EarlyStopping("val_accuracy", patience=1, restore_best_weights=True)
     model = fit([keep, RunFolder(tmp_path / "run")], build(SGD(0.5)), epochs=20, validation_split=0.2)
     metrics, best = read(tmp_path / "run", "metrics.json"), model.history.best
@@ -241,7 +241,7 @@ def test_what_is_there_is_never_lost(tmp_path):
         fit([RunFolder(tmp_path / "file" / "run")])
 
 
-def test_weights_that_were_not_drawn_are_kept_beside_the_settings(tmp_path):
+def test_weights_that_were_not_initialized_are_saved_with_the_settings(tmp_path):
     model = build()
     model.set_weights([0.01 * np.ones_like(array) for array in model.get_weights()])
     start = model.fingerprint()

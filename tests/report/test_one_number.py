@@ -90,7 +90,7 @@ def test_the_headline_is_the_score_of_all_rows_and_so_are_those_it_is_compared_w
     assert f" of {len(X[rows])} " in verdict(found)[0] or f"in {len(X[rows])} " in verdict(found)[0]
 
 
-def test_where_the_sample_is_all_rows_nothing_is_said_of_it(tmp_path):
+def test_a_sample_of_all_rows_is_not_mentioned(tmp_path):
     layers, loss, metrics = TASKS["classes"]
     model, y = Sequential(layers), targets("classes")
     model.compile("adam", loss, metrics)

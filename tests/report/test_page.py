@@ -117,7 +117,7 @@ def test_the_figures_are_those_of_metrics_json(folders):
     assert metrics["fingerprint"] in text and runs.CONFIG.strip().splitlines()[0] in text and np.__version__ in text
 
 
-def test_each_part_has_its_pictures(folders):
+def test_each_section_has_its_pictures(folders):
     root, made = folders
     evidence, page = made["digits"]["evidence"], Page(render(root / "digits"))
     images = [attributes for tag, attributes in page.tags if tag == "img"]
@@ -148,7 +148,7 @@ def test_a_regression_shows_its_errors(folders):
     assert "Confusion" not in source and "confidence be trusted" not in source
 
 
-def test_labels_are_told_one_by_one(folders):
+def test_labels_are_listed_one_by_one(folders):
     root, made = folders
     source = render(root / "labels")
     rows = cells(source, "Metrics per class")[1:]
@@ -350,7 +350,7 @@ def test_whatever_was_learned_has_a_page(tmp_path, loss, activation, outputs, y,
     assert not Page(render(tmp_path)).open
 
 
-def test_a_picture_that_is_made_stands_beside_the_one_that_was_given(tmp_path):
+def test_an_output_picture_is_shown_with_its_input(tmp_path):
     model = Sequential([Dense(3, activation="relu"), Dense(4, activation="sigmoid")])
     model.compile("adam", "mse")
     history = model.fit(X, X, epochs=1, verbose=0)
@@ -388,7 +388,7 @@ def test_a_matrix_has_room_for_long_names(run):
         ("config.toml", b"\xff", "config.toml is damaged"),
     ],
 )
-def test_damage_is_told_with_the_file(run, name, content, words):
+def test_damage_is_reported_with_the_file(run, name, content, words):
     path = run / name
     path.unlink()
     if content is not None:

@@ -140,7 +140,7 @@ def leaking(**more):
     return verdict({"status": "finished", "task": "classification", "epochs": 1, "evidence": evidence})[2]
 
 
-def test_a_column_that_decides_all_is_a_worry():
+def test_a_column_that_determines_everything_is_a_warning():
     assert "“answer” alone determines nearly everything" in leaking() and "drift" not in leaking()
 
 

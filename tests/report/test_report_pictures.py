@@ -82,7 +82,7 @@ def test_heat_is_the_slope_of_the_score_times_the_input(loss, link):
     assert heat.max() > 1e-3
 
 
-def test_each_mistake_has_its_picture_and_where_the_network_looked_for_what_it_said():
+def test_each_mistake_has_its_picture_and_saliency():
     model = fitted(network())
     evidence = found(model)
     assert evidence["pictures"]["shape"] == [6, 7, 3] and len(evidence["mistakes"]) > 3

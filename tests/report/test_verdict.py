@@ -95,7 +95,7 @@ def test_a_good_regression():
         (changed(CLEAR, score=None), "outputs are not finite"),
     ],
 )
-def test_what_deserves_a_worry_gets_it(metrics, words):
+def test_every_problem_has_its_warning(metrics, words):
     assert words in verdict(metrics)[2]
 
 
@@ -106,7 +106,7 @@ def test_a_best_epoch_far_from_the_end_and_one_at_the_end():
     assert "longer training may help" in verdict(CLEAR | {"best_epoch": 19}, up)[2]
 
 
-def test_at_most_three_worries():
+def test_at_most_three_warnings():
     bad = changed(CLEAR, score=0.1, rows=20, set="training", training={"rows": 9, "score": 1.0}) | {
         "status": "diverged"
     }
@@ -123,11 +123,11 @@ def test_at_most_three_worries():
         ({"score": None}, "a linear model reaches 92.0\u00a0%."),
     ],
 )
-def test_the_comparison_says_who_is_better(evidence, words):
+def test_the_comparison_names_the_better_model(evidence, words):
     assert words in verdict(changed(CLEAR, **evidence))[1]
 
 
-def test_training_under_way_says_how_far_it_is():
+def test_training_in_progress_shows_its_epoch():
     metrics = {"status": "training", "epochs": 20}
     first, second, third = verdict(metrics, [{"epoch": 4, "loss": 0.31, "val_loss": 0.4}])
     assert first == "Training is in progress: epoch 5 of 20 is complete."

@@ -70,7 +70,7 @@ def test_it_is_the_fit_with_the_same_rows_marked_and_rounds_set_on_any_layout(sp
     history = model.history
     assert history.best == int(np.argmin(history.history["val_loss"])) and len(history.rows) == 20
     n = int((w > 0).sum()) if weight else len(x)
-    assert f" of {n:,} rows are held out by their keys; " in model.summary.automatic
+    assert f" of {n:,} rows are held out by row hash; " in model.summary.automatic
     assert f"the model has the weights of pass {history.best + 1}" in model.summary.automatic
 
 
@@ -90,7 +90,7 @@ def test_it_begins_at_50_rows(spark, n, share):
     assert used(model) == (share, 32 if share else 0, "loss") and bool(model.summary.heldOut) == bool(share)
     assert ("val_loss" in model.history.history) == bool(share)
     if not share:
-        assert model.summary.automatic == "nothing is held out of 49 rows, which are fewer than 50"
+        assert model.summary.automatic == "no rows are held out: 49 rows are fewer than 50"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def places(described, path=()):
             yield from places(value, (*path, key))
 
 
-def test_a_file_that_says_something_odd_anywhere_is_refused_or_means_the_same(fitted):
+def test_a_modified_file_is_refused_or_means_the_same(fitted):
     config, words = without_words(fitted.schema.to_config())
     assert Sequential.from_bytes(written(fitted, config, words)).schema == fitted.schema
     refused = tried = 0

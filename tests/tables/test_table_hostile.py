@@ -123,7 +123,7 @@ def test_whatever_is_scored_later_is_finite():
 
 
 @pytest.mark.parametrize("far", [10**9, 2**53, 2**61, 1 - 2**63, 2**63 - 60])
-def test_whole_numbers_far_from_zero_are_told_apart_as_near_ones_are(far):
+def test_integers_far_from_zero_are_distinguished_like_near_ones(far):
     near, moved = np.arange(ROWS) ** 2 % 59, far + np.arange(ROWS) ** 2 % 59
     rows = [learn(Profile.of(*columns_of({"a": one}))).encode(*columns_of({"a": one})) for one in (near, moved)]
     assert rows[0].tobytes() == rows[1].tobytes()

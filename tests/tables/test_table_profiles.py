@@ -126,7 +126,7 @@ def test_numbers_that_differ_beyond_the_digits_of_floats_differ():
     assert (np.diff(z) > 0.3).all()
 
 
-def test_of_more_words_than_are_kept_the_commonest_are_known_in_any_order(monkeypatch):
+def test_the_most_frequent_of_too_many_words_are_known_in_any_order(monkeypatch):
     """The others are unseen; of words that are as common the first by their bytes are known."""
     monkeypatch.setattr(module, "MOST_LEVELS", 9)
     monkeypatch.setattr(module, "MOST_WORDS", 11)
@@ -180,7 +180,7 @@ def test_infinities_alone_do_not_make_a_column_constant():
         (words(list("abcdefgh") * 1), "no value occurs 2 times"),
     ],
 )
-def test_a_column_that_says_nothing_is_left_out_with_the_reason(column, why):
+def test_a_column_without_information_is_left_out_with_the_reason(column, why):
     rows = len(column)
     table = {"a": column, "b": ColumnValues("integer", np.arange(rows))}
     schema = learn(Profile.of(table, rows))
@@ -224,7 +224,7 @@ def test_a_million_different_words_are_profiled_in_bounded_time_and_memory():
     assert time.process_time() - begin < 30
 
 
-def test_the_commonest_words_are_kept_of_columns_that_have_too_many_together(monkeypatch):
+def test_columns_with_too_many_words_together_keep_the_most_frequent(monkeypatch):
     monkeypatch.setattr(module, "ALL_LEVELS", 40)
     often = [f"{n:02}" for n in range(30) for _ in range(2 + n)]
     schema = learn(Profile.of({"a": words(often), "b": words(often[::-1])}, len(often)))

@@ -41,7 +41,7 @@ def test_encoding_batches_is_encoding_the_whole(learned):
 
 
 @pytest.mark.parametrize("values", [1, 1700])
-def test_columns_are_scaled_together_as_each_by_itself(learned, monkeypatch, values):
+def test_columns_are_scaled_together_as_separately(learned, monkeypatch, values):
     fresh = mixed(500, seed=9)
     assert (
         len({(fresh[one.name].data.dtype, type(one.centre)) for one in learned.columns if type(one) is NumberColumn})
@@ -177,7 +177,7 @@ def test_offsets_are_zones(zone, seconds):
 @pytest.mark.parametrize(
     "zone", ["Europe/Zurich", "America/St_Johns", "Asia/Kathmandu", "Australia/Lord_Howe", "+05:30"]
 )
-def test_a_zone_shows_what_python_says(zone):
+def test_a_zone_agrees_with_python(zone):
     """Around changes of summer time, before 1970, and in the first and the last year."""
     utc, where = datetime.UTC, clock(zone)
     epoch = datetime.datetime(1970, 1, 1, tzinfo=utc)

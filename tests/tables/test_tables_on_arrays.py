@@ -101,7 +101,7 @@ def test_columns_that_are_not_those_of_training_are_refused(change, code):
     assert caught.value.code == code
 
 
-def test_a_table_that_knows_no_columns_says_what_to_fit_it_on():
+def test_an_unfitted_table_explains_what_to_fit_it_on():
     made = model()
     with pytest.raises(ConfigError, match="fit the model on one"):
         made.fit(np.zeros((10, 3)), np.zeros(10), epochs=1, verbose=0)
