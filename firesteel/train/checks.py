@@ -193,7 +193,7 @@ def _flat(x: CSR) -> Findings:
     spread, size = v[first + count - 1 - count // 4] - v[first + count // 4], v[first + count // 2]
     error = np.add.reduceat(np.abs(v.astype(np.float32) - v), first) / count if len(v) else spread
     found = np.flatnonzero((count >= 8) & (spread > 0) & (spread < FAR * error))[:MOST_INEXACT]
-    text = "they lie around {:.6g}, differ by {:.3g} and are rounded by {:.3g}"
+    text = "they lie around {:.6g}, vary by {:.3g} and are rounded by {:.3g}"
     return {
         f"{FLAT}{columns[first[at]]}": Finding(
             int(count[at]), "", text.format(size[at], spread[at], error[at]), int(columns[first[at]])

@@ -188,7 +188,7 @@ def test_a_network_with_an_average_in_it_is_no_average_of_members(nodes):
 
 def test_an_average_is_of_as_many_centres_as_it_has_inputs():
     assert Average([1.0, 2.0, 3.0, 4.0]).output_shape((2,), (2,)) == (2,)
-    with pytest.raises(ConfigError, match="3 centres do not fit 2 inputs"):
+    with pytest.raises(ConfigError, match="3 centres, which do not fit 2 inputs"):
         Average([1.0, 2.0, 3.0]).output_shape((2,), (2,))
 
 

@@ -101,7 +101,7 @@ REFUSED = {
         ConfigError,
         "the model has 2 inputs, a, b, and was given a str: give a list of columns in this order, or a dictionary",
     ),
-    "no column's name": (given(features={"b": 3}), ConfigError, "3 was given for 'b': it must be a column's name"),
+    "no column's name": (given(features={"b": 3}), ConfigError, "the columns of 'b' are 3: give a column name"),
     "a column that is missing": (given(features={"a": "A1"}), DataError, "there is no column 'A1' for input 'a': "),
     "a label that is missing": (given(label={"size": "x"}), DataError, "there is no column 'x' for output 'size': "),
     "columns that are too few": (

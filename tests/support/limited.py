@@ -49,13 +49,13 @@ def split(path: str) -> object:
     """Read lines of numbers as a Spark task does."""
     import pyarrow as pa
 
-    from firesteel.spark.lines import _looked_at, parse
+    from firesteel.spark.lines import _validated, parse
 
     lines = pa.array(Path(path).read_bytes().split(b"\n"), pa.binary()).view(pa.string())
     columns = [lines, pa.array([path] * len(lines)), pa.array([0] * len(lines))]
     batch = pa.RecordBatch.from_arrays(columns, ["value", "file_path", "file_block_start"])
     chunks = parse(firesteel.__version__, "features", iter([batch]))
-    return _looked_at(path, None, [row for chunk in chunks for row in chunk.to_pylist()])
+    return _validated(path, None, [row for chunk in chunks for row in chunk.to_pylist()])
 
 
 DIGITS = (FOLDER / "labels-idx1-ubyte.gz").read_bytes()

@@ -138,18 +138,22 @@ def test_numbers_mixed_with_text_in_a_list_show_the_text():
 STRUCTURE = {
     "missing y": (dict(x=X, y=None), "y is missing", "fit(x, y)"),
     "missing x": (dict(x=None), "x is missing", "fit(x, y)"),
-    "ragged": (dict(x=[[1.0, 2.0, 3.0], [1.0]], y=[0, 1]), "x is ragged", "as many values"),
-    "ragged objects": (dict(x=np.array([[1.0, 2.0, 3.0], [1.0]], object), y=[0, 1]), "x ", "as many values"),
+    "ragged": (dict(x=[[1.0, 2.0, 3.0], [1.0]], y=[0, 1]), "x is ragged", "same number of values"),
+    "ragged objects": (dict(x=np.array([[1.0, 2.0, 3.0], [1.0]], object), y=[0, 1]), "x ", "same length"),
     "array of arrays": (dict(x=np.array([*map(list, X), None], object)[:-1]), "x ", ""),
-    "unequal lengths": (dict(x=X, y=Y[:-1]), "x has 100 rows and y has 99", "as many"),
-    "unequal weights": (dict(x=X, sample_weight=np.ones(7)), "x has 100 rows and sample_weight has 7", "as many"),
-    "empty": (dict(x=np.zeros((0, 3)), y=[]), "x has 0 rows", "give some rows"),
+    "unequal lengths": (dict(x=X, y=Y[:-1]), "x has 100 rows, but y has 99", "the same number"),
+    "unequal weights": (
+        dict(x=X, sample_weight=np.ones(7)),
+        "x has 100 rows, but sample_weight has 7",
+        "the same number",
+    ),
+    "empty": (dict(x=np.zeros((0, 3)), y=[]), "x has 0 rows", "give more rows"),
     "no columns": (dict(x=np.zeros((ROWS, 0))), "x has no columns", "give at least one"),
     "1-D x": (dict(x=X[:, 0]), "x has shape (100,)", "x.reshape(-1, 1)"),
     "3-D x": (dict(x=X[:, :, None]), "x has shape (100, 3, 1)", "x.reshape(len(x), -1)"),
     "a number": (dict(x=5.0), "x has shape ()", "rows of numbers"),
-    "3-D y": (dict(x=X, y=np.zeros((ROWS, 1, 1))), "y has 3 axes", "it must have 2"),
-    "2-D weights": (dict(x=X, sample_weight=np.ones((ROWS, 1))), "sample_weight has 2 axes", "it must have 1"),
+    "3-D y": (dict(x=X, y=np.zeros((ROWS, 1, 1))), "y has 3 axes", "must have 2"),
+    "2-D weights": (dict(x=X, sample_weight=np.ones((ROWS, 1))), "sample_weight has 2 axes", "must have 1"),
     "too wide": (dict(x=X[:, :2]), "x has 2 values per row, but the network takes 3", "input_dim=2"),
     "one-hot": (dict(x=X, y=np.eye(2)[Y]), "y has 2 values per row", "categorical_crossentropy for one-hot rows"),
     "all weights 0": (dict(x=X, sample_weight=np.zeros(ROWS)), "sample_weight is 0 in every row", "above 0"),
@@ -201,14 +205,14 @@ def test_rows_held_out_without_any_weight_are_refused():
 
 
 def test_a_share_that_holds_no_row_out_is_refused():
-    with pytest.raises(DataError, match="is no row at all"):
+    with pytest.raises(DataError, match="is less than one row"):
         trained().fit(X, Y, validation_split=1e-17)
     history = trained().fit(X, Y, validation_split=1e-3, verbose=0)
     assert history.rows[0]["rows"] == ROWS - 1  # rounded up to one row, as in Keras
 
 
 def test_a_share_that_leaves_no_row_to_train_on_is_refused():
-    with pytest.raises(DataError, match="none is left to train on.*validation_split below 0.999"):
+    with pytest.raises(DataError, match="leaves none to train on.*validation_split below 0.999"):
         trained().fit(X, Y, validation_split=0.999)
 
 
