@@ -795,6 +795,18 @@ class Model(Composed):
         Raises:
             ConfigError: If the model is not compiled, or does not fit the rows.
             DataError: If rows are invalid.
+
+        Example:
+            >>> import numpy as np
+            >>> from firesteel.layers import Dense
+            >>> from firesteel.models import Sequential
+            >>> model = Sequential([Dense(1, input_dim=2)])
+            >>> model.set_weights([[[1.0], [0.0]], [0.0]])
+            >>> model.compile("sgd", "mse")
+            >>> x = np.random.default_rng(0).normal(size=(100, 2))
+            >>> found = model.importances(x, x[:, 0])
+            >>> [row["importance"] > 0 for row in found.rows]
+            [True, False]
         """
         opened = self.opened(x, y, sample_weight=sample_weight, features=features, label=label, weight=weight)
         with opened as (objective, engine):

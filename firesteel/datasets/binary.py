@@ -302,7 +302,7 @@ def _array(file: IO[bytes], size: int, where: str) -> NDArray[Any]:
             code="data-numpy",
         )
     there, declared = size - file.tell(), dtype.itemsize * math.prod(shape)
-    # an empty dimension counts as 1 here: NumPy too refuses an empty array whose other sizes overflow
+    # an empty dimension counts as 1: NumPy also refuses empty arrays whose other sizes overflow
     least = dtype.itemsize * math.prod(max(1, side) for side in shape)
     if declared != there or least > 2**62 or not all(side >= 0 for side in shape):
         raise _damaged(where, f"{str(shape)[:60]} of {dtype} takes {str(declared)[:30]} bytes, but there are {there}")

@@ -139,8 +139,8 @@ def load_digits() -> tuple[LabelledImages, LabelledImages]:
     Every fifth image is a test image.
 
     Returns:
-        (x_train, y_train), (x_test, y_test): images (1438, 8, 8) and (359, 8, 8), uint8 in 0..16, and labels (1438,)
-        and (359,), uint8 in 0..9.
+        The pairs (x_train, y_train) and (x_test, y_test), with images (1438, 8, 8) and (359, 8, 8), uint8 in 0..16,
+        and labels (1438,) and (359,), uint8 in 0..9.
 
     Raises:
         DataError: If the installed files are missing or differ from the released ones.
@@ -185,8 +185,8 @@ def load_mnist() -> tuple[LabelledImages, LabelledImages]:
     (`$XDG_CACHE_HOME/firesteel/mnist` or `~/.cache/firesteel/mnist`), which is filled from two mirrors.
 
     Returns:
-        (x_train, y_train), (x_test, y_test): images (60000, 28, 28) and (10000, 28, 28), uint8 in 0..255, and labels
-        (60000,) and (10000,), uint8 in 0..9.
+        The pairs (x_train, y_train) and (x_test, y_test), with images (60000, 28, 28) and (10000, 28, 28), uint8 in
+        0..255, and labels (60000,) and (10000,), uint8 in 0..9.
 
     Raises:
         DataError: If a file is missing (`data-missing`), cannot be downloaded (`data-download`), is damaged
@@ -236,8 +236,8 @@ def load_fashion_mnist() -> tuple[LabelledImages, LabelledImages]:
     the same files.
 
     Returns:
-        (x_train, y_train), (x_test, y_test): images (60000, 28, 28) and (10000, 28, 28), uint8 in 0..255, and labels
-        (60000,) and (10000,), uint8 in 0..9, named by `firesteel.datasets.sets.CLASSES`.
+        The pairs (x_train, y_train) and (x_test, y_test), with images (60000, 28, 28) and (10000, 28, 28), uint8 in
+        0..255, and labels (60000,) and (10000,), uint8 in 0..9, named by `firesteel.datasets.sets.CLASSES`.
 
     Raises:
         DataError: If a file is missing (`data-missing`), cannot be downloaded (`data-download`), is damaged

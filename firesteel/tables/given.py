@@ -174,11 +174,11 @@ def _numbers(name: str, values: Any) -> npt.NDArray[Any]:
 
 
 def _no_numbers(what: str, kind: str) -> DataError:
-    return _refused(f"{what}: turn them into numbers first ({INTO.get(kind, INTO['O'])})", "data-text")
+    return _refused(f"{what}: convert them to numbers first ({INTO.get(kind, INTO['O'])})", "data-text")
 
 
 def _converted(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return Python objects as float64, what is missing as NaN; raise DataError at the first that is no number."""
+    """Return Python objects as float64, with NaN for missing values.  Raises DataError if some are not numbers."""
     gaps = {kind for kind in set(map(type, array.flat)) if kind.__name__ in MISSING}
     if gaps:
         array = np.where(np.frompyfunc(lambda item: type(item) in gaps, 1, 1)(array).astype(bool), np.nan, array)

@@ -118,10 +118,11 @@ class Importances:
         tried: Number of columns that were shuffled: those that vary.
         untried: Number of columns that were left out to save time: those with the smallest sensitivity.
 
-    >>> Importances([{"column": "age", "importance": 0.25, "standardError": 0.0125}], 0.5, 2000, 5, 1)
-    loss 0.5 over 2,000 rows; importance: rise of the loss when a column is shuffled, mean of 5
-    column  importance  standardError
-    age         0.2500         0.0125
+    Example:
+        >>> Importances([{"column": "age", "importance": 0.25, "standardError": 0.0125}], 0.5, 2000, 5, 1)
+        loss 0.5 over 2,000 rows; importance: rise of the loss when a column is shuffled, mean of 5
+        column  importance  standardError
+        age         0.2500         0.0125
     """
 
     rows: list[dict[str, Any]]
