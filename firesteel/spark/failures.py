@@ -244,7 +244,7 @@ def _known(text: str, title: str) -> FiresteelError | None:
             code="data-file",
         )
     if re.search(r"(^|: )empty collection\b", text):
-        return DataError(f"{title}: there is no row in it: give at least one", code="data-empty")
+        return DataError(f"{title}: contains no rows: give at least one", code="data-empty")
     if "MLUtils$.parseLibSVMRecord" in text:
         return DataError(
             f"{title}: Spark cannot read a line as LIBSVM (it supports neither qid nor comments): "

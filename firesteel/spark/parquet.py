@@ -62,7 +62,7 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str]) -> pa.Table
         _must_fit(path, dataset, columns)
         table = dataset.read(list(columns))
         if not table.num_rows:
-            raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
+            raise DataError(f"{path}: contains no rows: give at least one", code="data-empty")
         return table
 
 
