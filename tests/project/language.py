@@ -46,11 +46,11 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, re.sub(r"`[^`]*`|>>>.*", "", line)
 
 
-def findings(path: Path) -> list[str]:
+def findings(path: Path, root: Path = ROOT) -> list[str]:
     """Return the words to avoid in a file, each as "path:line: word -> what to write instead: the line"."""
     better = list(INSTEAD.values())
     return [
-        f"{path.relative_to(ROOT)}:{number}: {found[0]!r} -> {better[int(str(found.lastgroup)[1:])]}: {line.strip()}"
+        f"{path.relative_to(root)}:{number}: {found[0]!r} -> {better[int(str(found.lastgroup)[1:])]}: {line.strip()}"
         for number, line in texts(path)
         for found in WORDS.finditer(line)
     ]
