@@ -155,7 +155,7 @@ def test_a_parcel_that_was_not_taken_apart_is_its_pickle():
 def test_r11_a_model_that_the_driver_may_not_take_is_refused_before_it_trains(spark, rows, monkeypatch):
     monkeypatch.setattr(spark_engine, "most_result", lambda spark: 500.0)
     model = network()
-    with pytest.raises(ConfigError, match=r"\(3 times 73 parameters\).*maxResultSize is 0: start Spark") as caught:
+    with pytest.raises(ConfigError, match=r"\(3 times 73 parameters\).*maxResultSize is 0 MiB: start") as caught:
         model.fit(rows.frame(spark), epochs=1, shards=2, verbose=0)
     assert caught.value.code == "config-result-size"
     model.fit(rows.frame(spark), epochs=1, shards=2, strategy="gradient", verbose=0)

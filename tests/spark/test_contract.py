@@ -259,7 +259,7 @@ def test_a_streaming_query_scores(found):
 def test_big_models_travel_in_pieces_with_the_same_bits_or_are_refused(found):
     got = found("big")
     assert len(set(got["found"])) == 1
-    assert re.search(r"\(3 times 73 parameters\).*maxResultSize is 1,024: start Spark", got["refused"])
+    assert re.search(r"\(3 times 73 parameters\).*maxResultSize is 1,024 MiB: start Spark", got["refused"])
 
 
 def test_the_contract_leaves_nothing_out():

@@ -54,7 +54,7 @@ def test_r11_the_driver_holds_no_more_for_ten_times_the_rows_and_refuses_what_it
         assert many[who] <= 1.1 * few[who]
     assert many["rows"] == [2_000_000] * 2
     for found in (few, many):
-        text = r"ConfigError: each round of this network sends \d+ MiB .*maxResultSize is 8: start Spark with "
+        text = r"ConfigError: each round of this network sends \d+ MiB .*maxResultSize is 8 MiB: start Spark with "
         assert re.match(text, found["refused"]), found["refused"]
 
 
