@@ -68,7 +68,8 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Turn links to files of the repository outside docs/ into links to its web page."""
+    """Turn links to files outside docs/ into links to the repository's web page; drop empty outputs of examples."""
+    markdown = markdown.replace("\n```text\n```\n", "")
     here = Path(config.docs_dir, page.file.src_uri).parent
 
     def elsewhere(link: re.Match[str]) -> str:
