@@ -222,7 +222,7 @@ class Output:
         """Raise DataError if the path exists."""
         if self.files.exists(self.whole):
             raise DataError(
-                f"{self.whole}: is there already, and nothing is ever overwritten; delete it, or name another folder",
+                f"{self.whole}: already exists; delete it, or choose another folder",
                 code="data-exists",
             )
 

@@ -243,7 +243,7 @@ MISUSE = {
         "labels_test.csv, line 359: '0 1 1 0 0 0 0 0 0 0' is not a one-hot label; 1 of 359 lines are like that.",
     ),
     "missing file": (lambda d, o: (d / "digits_labels_test.csv").unlink(), "labels_test.csv: cannot be read: "),
-    "existing output": (lambda d, o: exist(o), "is there already, and nothing is ever overwritten; delete it"),
+    "existing output": (lambda d, o: exist(o), "already exists; delete it, or choose another folder"),
 }
 
 
@@ -358,7 +358,7 @@ def test_any_pair_of_idx_files(tmp_path, monkeypatch, capsys):
     assert "two_images.csv  5 rows" in capsys.readouterr().out
 
     assert example("generate_data").main(command) == 3
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert example("generate_data").main(["--idx", str(tmp_path / "y"), str(tmp_path / "y")]) == 3
     assert "expected images of bytes" in capsys.readouterr().err
 
