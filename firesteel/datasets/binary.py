@@ -84,7 +84,7 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
     if kind not in kinds or not 1 <= array.ndim <= MAX_DIMENSIONS:
         known = ", ".join(str(kind.newbyteorder("=")) for kind in kinds)
         raise DataError(
-            f"{path}: IDX takes 1 to {MAX_DIMENSIONS} dimensions of {known}, not {array.dtype} of {array.shape}",
+            f"{path}: IDX holds 1 to {MAX_DIMENSIONS} dimensions of {known}, not {array.dtype} of {array.shape}",
             code="data-shape",
         )
     with written(path_of(path)) as file:

@@ -205,6 +205,6 @@ def test_what_is_written_is_read_again(tmp_path, kind, shape):
 
 @pytest.mark.parametrize("array", [np.arange(3), np.array(["a"]), np.array(1, np.uint8)])
 def test_what_idx_cannot_hold_is_refused(tmp_path, array):
-    with pytest.raises(DataError, match="IDX takes 1 to 8 dimensions of uint8") as caught:
+    with pytest.raises(DataError, match="IDX holds 1 to 8 dimensions of uint8") as caught:
         write_idx(tmp_path / "x.idx", array)
     assert caught.value.code == "data-shape" and not list(tmp_path.iterdir())

@@ -173,5 +173,5 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path, name):
 
 def test_a_column_that_a_file_lacks_is_named_with_those_it_has(tmp_path):
     datasets.write_csv(tmp_path / "a.csv", {"size": [1, 2], "kind": ["a", "b"]})
-    with pytest.raises(DataError, match="there is no column 'age': it has size, kind"):
+    with pytest.raises(DataError, match="there is no column 'age': the columns are size, kind"):
         datasets.read_csv(tmp_path / "a.csv", ["size", "age"])
