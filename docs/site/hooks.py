@@ -141,7 +141,9 @@ def members(title: str, module: Any, names: dict[str, Any]) -> str:
     parts = [f"# {title}", f"`{module.__name__}`: {summary(module)}"]
     for name, *others in first.values():
         what, place = names[name], f"{module.__name__}.{name}"
-        if not lies_where_it_says(what):
+        if isinstance(what, str):
+            parts.append(f"## {name} {{ #{place} }}\n\nThe text `{what!r}`.")
+        elif not lies_where_it_says(what):
             parts.append(f"## {name} {{ #{place} }}\n\n{inspect.getdoc(what)}")
         else:
             known = name in vars(module)  # others are imported when they are asked for

@@ -8,7 +8,9 @@ Four convolutions with batch normalization and 38,714 parameters that train; Ada
 during training.  Choose settings on the validation rows, and use the test rows once, at the end.
 
 Expect a validation accuracy of 0.9964 with seed 0 after 24 epochs, in 4.1 minutes of one core.  After 18 epochs it
-was 0.9954, and 0.9952 with seed 1; 0.001 is five pictures.
+was 0.9954, and 0.9952 with seed 1; after 34 epochs 0.9962, and 0.9954 with seed 1.  0.001 is five pictures.  On the
+test rows seeds 11 to 14 have 0.9962, 0.9966, 0.9955 and 0.9960 (together 0.9967), seeds 21 to 24 have 0.9951, 0.9960,
+0.9953 and 0.9950 (together 0.9962).
 """
 
 import argparse
