@@ -31,7 +31,7 @@ from firesteel.core.types import Array
 from firesteel.tables.moments import Moments
 from firesteel.train.centring import FAR, Sample
 from firesteel.train.checks import FLAT, INEXACT, called
-from firesteel.train.source import Survey
+from firesteel.train.source import RowProfile
 
 NOISE = AlphaDropout | Dropout | GaussianDropout | GaussianNoise
 """Layers that act in training only."""
@@ -45,13 +45,13 @@ FEW = 20
 
 
 def advice(
-    objective: Objective, survey: Survey, features: Moments, targets: Moments, start: float | None
+    objective: Objective, profile: RowProfile, features: Moments, targets: Moments, start: float | None
 ) -> list[str]:
     """Return the hints, the most important first.
 
     Args:
         objective: The network and its loss.
-        survey: The profile of the rows.
+        profile: The profile of the rows.
         features: Means and variances of the inputs.
         targets: Means and variances of the targets.
         start: The loss of the initial weights; None if the weights were trained.
@@ -61,11 +61,11 @@ def advice(
         *_structure(network),
         *_scale(network, features),
         *_unchanging(features),
-        *_classes(objective, survey, targets),
-        *_output(objective, survey),
+        *_classes(objective, profile, targets),
+        *_output(objective, profile),
         *_start(objective, start),
         *_layers(network),
-        *_capacity(network, survey.rows),
+        *_capacity(network, profile.rows),
     ]
 
 
@@ -117,10 +117,10 @@ def _scale(network: Network, features: Moments) -> Iterator[str]:
         )
 
 
-def _classes(objective: Objective, survey: Survey, targets: Moments) -> Iterator[str]:
+def _classes(objective: Objective, profile: RowProfile, targets: Moments) -> Iterator[str]:
     outputs = objective.network.outputs
     if objective.loss.targets == "class":
-        missing = [number for number in range(outputs) if number not in survey.classes]
+        missing = [number for number in range(outputs) if number not in profile.classes]
     elif isinstance(objective.loss, Crossentropy) and outputs > 1:
         missing = [number for number, mean in enumerate(targets.mean) if mean == 0.0]
     else:
@@ -130,8 +130,8 @@ def _classes(objective: Objective, survey: Survey, targets: Moments) -> Iterator
         yield f"{len(missing)} of {outputs} classes have no rows: {named}"
 
 
-def _output(objective: Objective, survey: Survey) -> Iterator[str]:
-    loss, network, seen = objective.loss, objective.network, survey.classes
+def _output(objective: Objective, profile: RowProfile) -> Iterator[str]:
+    loss, network, seen = objective.loss, objective.network, profile.classes
     if loss.targets == "real" and network.outputs == 1 and 2 <= len(seen) <= FEW and max(seen) < FEW:
         yield (
             f"the targets have only {len(seen)} values, all integers: if they are classes, end with "
@@ -175,24 +175,26 @@ def _capacity(network: Network, rows: int) -> Iterator[str]:
 # Loss of precision
 
 
-def warn_of_lost(survey: Survey, centre: Centre, names: Mapping[str, str], columns: Sequence[str] | None) -> None:
+def warn_of_lost(
+    profile: RowProfile, centre: Centre, names: Mapping[str, str], columns: Sequence[str] | None
+) -> None:
     """Warn once about columns whose numbers the network's dtype cannot distinguish after centring.
 
     Args:
-        survey: The profile of the rows.
+        profile: The profile of the rows.
         centre: The constants subtracted from them.
         names: What messages call "features" and "label".
         columns: Names of the feature columns, if they have names.
     """
-    rows, lost = survey.rows + survey.held, dict[tuple[str, int], str]()
-    for code, f in survey.found.items():
+    rows, lost = profile.rows + profile.held, dict[tuple[str, int], str]()
+    for code, f in profile.found.items():
         known = centre.features[f.column or 0] if centre.features else 0.0
         if code.startswith(INEXACT) and not known:
             text = f"whole {ROUNDED}: {f.value} at {f.where}, and in {f.rows:,} of {rows:,} rows"
             lost["features", f.column or 0] = text
         if code.startswith(FLAT):
             lost.setdefault(("features", f.column or 0), f"{ROUNDED}: {f.value}")
-    for name, (size, spread, error) in (_flattened(survey.sample, centre) if survey.sample else {}).items():
+    for name, (size, spread, error) in (_flattened(profile.sample, centre) if profile.sample else {}).items():
         around = f"they lie around {size:.6g}, vary by {spread:.3g} and are rounded by {error:.3g}"
         lost[name] = f"{lost[name]}; {around}" if name in lost else f"{ROUNDED}: {around}"
     for (part, column), text in list(lost.items())[:1]:

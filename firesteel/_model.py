@@ -60,7 +60,7 @@ from firesteel.train.history import History
 from firesteel.train.observers import called_around
 from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.rounds import predict
-from firesteel.train.source import Source, Survey, check_kind, check_targets, check_width
+from firesteel.train.source import RowProfile, Source, check_kind, check_targets, check_width
 from firesteel.train.state import TrainState
 from firesteel.train.strategies import Strategy
 from firesteel.utils import SEEDS
@@ -542,15 +542,15 @@ class Model(Composed):
         Returns:
             The weight of each class, or None; and the constants to subtract from inputs and targets.
         """
-        objective, survey = self._validated(source)
+        objective, profile = self._validated(source)
         network = objective.network if self._trains() is None else freeze(self.network, self.theta, self._frozen())
         recipe.strategy.check(network, self.settings.optimizer, recipe.batch_size)
         given = recipe.class_weight
-        weights = None if given is None else class_weights(given, survey, objective)
+        weights = None if given is None else class_weights(given, profile, objective)
         if validation is not None:
             self._validated(validation)
-        centre = self._centre(objective, survey)
-        warn_of_lost(survey, centre, source.names, getattr(source, "feature_names", None))
+        centre = self._centre(objective, profile)
+        warn_of_lost(profile, centre, source.names, getattr(source, "feature_names", None))
         return weights, centre
 
     def suited(self, engine: Engine, class_weight: tuple[float, ...] | None) -> tuple[Objective, bool]:
@@ -585,33 +585,33 @@ class Model(Composed):
             return objective
         return replace(objective, network=freeze(objective.network, self.theta, self._frozen()))
 
-    def _centre(self, of: Objective, survey: Survey) -> Centre:
+    def _centre(self, of: Objective, profile: RowProfile) -> Centre:
         """Return the constants to subtract from inputs and targets: determined by the first fit, fixed afterwards."""
         settled = self._chosen or (self._shared and self._shared.any_chosen)
-        return of.network.centre if settled else centre_for(survey.centre, of.network, of.loss)
+        return of.network.centre if settled else centre_for(profile.centre, of.network, of.loss)
 
-    def _validated(self, source: Source) -> tuple[Objective, Survey]:
+    def _validated(self, source: Source) -> tuple[Objective, RowProfile]:
         """Validate the rows, build the network if they determine its inputs, and check that both fit."""
         known = self._inputs is not None
         if known:
             self._objective()
-        survey = source.survey()
+        profile = source.profile()
         if not known:
-            self._network = self._network_for(survey.width)
+            self._network = self._network_for(profile.width)
         try:
             objective = self._objective()
             loss, inputs, outputs = objective.loss, objective.network.inputs, objective.network.outputs
-            check_kind(survey, Rule(loss.targets, outputs), source.names["label"])
+            check_kind(profile, Rule(loss.targets, outputs), source.names["label"])
         except (ConfigError, DataError):
             if not known:
                 self._unbuild()  # invalid rows leave no trace
             raise
-        rows = survey.rows + survey.held if isinstance(source, Arrays) else None
+        rows = profile.rows + profile.held if isinstance(source, Arrays) else None
         if self._ports is not None:
-            refuse_outputs(survey.found, survey.rows + survey.held)
-        check_width(survey.width, inputs, source.names["features"], rows)
-        check_targets(survey.targets, loss.columns(outputs), outputs, source.names["label"])
-        return objective, survey
+            refuse_outputs(profile.found, profile.rows + profile.held)
+        check_width(profile.width, inputs, source.names["features"], rows)
+        check_targets(profile.targets, loss.columns(outputs), outputs, source.names["label"])
+        return objective, profile
 
     def advise(
         self,
@@ -648,13 +648,13 @@ class Model(Composed):
         """
         _ = self.settings
         source = self._source(x, y, None, (features, label, None), 0.0, True)
-        objective, survey = self._validated(source)
-        objective = replace(objective, network=replace(self.network, centre=self._centre(objective, survey)))
+        objective, profile = self._validated(source)
+        objective = replace(objective, network=replace(self.network, centre=self._centre(objective, profile)))
         with source.engine(centre=objective.network.centre) as engine:
-            moments = measure(engine, survey.width, survey.targets, self._dtype)
+            moments = measure(engine, profile.width, profile.targets, self._dtype)
             fresh = not self.state.step and not self._waiting()
             start = score(engine, objective, self.theta)["loss"] if fresh else None
-        return advice(objective, survey, *moments, start)
+        return advice(objective, profile, *moments, start)
 
     # Prediction and scoring
 

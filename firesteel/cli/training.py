@@ -42,7 +42,7 @@ from firesteel.tables.policy import (
 from firesteel.train.fit import fit
 from firesteel.train.history import History, Row
 from firesteel.train.recipe import Recipe, strategy_of
-from firesteel.train.source import Survey
+from firesteel.train.source import RowProfile
 from firesteel.train.strategies import Gradient
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class TrainingPlan:
         model: The model.
         recipe: The settings of the fit.
         source: The training rows as a source.
-        survey: The profile of the training rows.
+        profile: The profile of the training rows.
         training: The training rows.
         test: The test rows.
         names: Names of the inputs.
@@ -89,7 +89,7 @@ class TrainingPlan:
     model: Model
     recipe: Recipe
     source: Foldable
-    survey: Survey
+    profile: RowProfile
     training: DataPart
     test: DataPart | None
     names: tuple[str, ...] | None
@@ -109,7 +109,7 @@ class TrainingPlan:
     @property
     def stopping(self) -> list[Callback]:
         """Early stopping, if the validation rows were chosen automatically."""
-        if self.config.training.validation_split != AUTOMATIC or not (self.survey.held or self.members > 1):
+        if self.config.training.validation_split != AUTOMATIC or not (self.profile.held or self.members > 1):
             return []
         return [EarlyStopping("val_loss", patience=self.patience, restore_best_weights=True)]
 
@@ -158,7 +158,7 @@ class TrainingPlan:
             before = best.get(row["member"])
             if before is None or not self.stopping or row["val_loss"] < before["val_loss"]:
                 best[row["member"]] = row
-        weights = [self.survey.rows - row["rows"] for row in best.values()]
+        weights = [self.profile.rows - row["rows"] for row in best.values()]
         names = [name for name in history.rows[0] if name.startswith("val_")]
         means = {name: np.average([row[name] for row in best.values()], weights=weights) for name in names}
         return {name.removeprefix("val_"): float(mean) for name, mean in means.items()}
@@ -268,16 +268,16 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack, raw
     split, dtype = config.training.validation_split, config.model.dtype
     several = (config.training.members or 1) > 1
     source = training.opened(0.0 if several else split, dtype, task.kind == "classification", usual)
-    survey = source.survey()
+    profile = source.profile()
 
     def built() -> Model:
-        model = build(config, task, survey.width, front, bounds)
+        model = build(config, task, profile.width, front, bounds)
         model.schema = schema
         return model
 
     model, test = built(), None
     if second is not None:
-        like = replace(second, inputs=survey.width, schema=schema)
+        like = replace(second, inputs=profile.width, schema=schema)
         if like.format in TABLES:
             like = replace(like, features=rows.columns, label=rows.targets)
         others = read(like, spark, stack)
@@ -293,7 +293,7 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack, raw
     recipe = _recipe(config.training, model)
     recipe = replace(recipe, shards=source.shards_of(recipe))
     config = replace(config, data=data, training=replace(config.training, shards=recipe.shards))
-    return TrainingPlan(config, task, model, recipe, source, survey, training, test, rows.names, patience, built)
+    return TrainingPlan(config, task, model, recipe, source, profile, training, test, rows.names, patience, built)
 
 
 def _check_members(config: Config, form: str) -> None:

@@ -19,18 +19,18 @@ MOST_SHOWN = 12
 
 def described(plan: TrainingPlan) -> dict[str, Any]:
     """Return the plan of a training as a JSON-serializable dictionary."""
-    survey, network, how = plan.survey, plan.model.network, plan.config.training
+    profile, network, how = plan.profile, plan.model.network, plan.config.training
     optimizer, size = plan.model.settings.optimizer, np.dtype(plan.config.model.dtype).itemsize
     shards, batch_size = plan.recipe.shards, plan.recipe.batch_size
     assert optimizer is not None and shards is not None
-    steps = -(-survey.rows // (shards * batch_size)) if batch_size else 1
+    steps = -(-profile.rows // (shards * batch_size)) if batch_size else 1
     spark = plan.training.columns is not None
     return {
         "data": plan.training.source,
-        "rows": survey.rows,
-        "held": survey.held,
+        "rows": profile.rows,
+        "held": profile.held,
         "test_rows": None if plan.test is None else count(plan.test.x),
-        "inputs": survey.width,
+        "inputs": profile.width,
         "features": None if plan.columns is None else list(plan.columns),
         "columns": None if plan.model.schema is None else of_columns(plan.model.schema),
         "task": plan.task.kind,
@@ -41,7 +41,7 @@ def described(plan: TrainingPlan) -> dict[str, Any]:
         "layers": _layers(network),
         "parameters": network.layout.size,
         "memory": {
-            "rows": (survey.rows + survey.held) * survey.width * size,
+            "rows": (profile.rows + profile.held) * profile.width * size,
             "model": network.layout.size * size * (2 + len(optimizer.slots)) * (1 + shards),
         },
         "engine": "Spark" if spark else "in process",
@@ -107,11 +107,11 @@ def count(x: Any) -> int:
 
 def _jobs(plan: TrainingPlan, shards: int) -> dict[str, int]:
     """Return the number of Spark jobs of each part of the training."""
-    recipe, blocks = plan.recipe, n_blocks(plan.survey.rows, plan.survey.width)
-    rounds = recipe.strategy.rounds(plan.survey.rows, recipe.batch_size, shards, blocks)
+    recipe, blocks = plan.recipe, n_blocks(plan.profile.rows, plan.profile.width)
+    rounds = recipe.strategy.rounds(plan.profile.rows, recipe.batch_size, shards, blocks)
     return {
         "validate the rows": 1,
-        "pack them": 2 if plan.survey.held else 1,
+        "pack them": 2 if plan.profile.held else 1,
         "train": rounds * (recipe.epochs - recipe.initial_epoch),
         "evaluate the test part": 0 if plan.test is None else 3,
     }

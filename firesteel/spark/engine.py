@@ -35,7 +35,7 @@ from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Changed, Partial, Task
 from firesteel.train.rounds import Work
 from firesteel.train.rowwise import stretches
-from firesteel.train.source import Survey
+from firesteel.train.source import RowProfile
 
 DESCRIPTION = "spark.job.description"
 KINDS = [LongType()] * 3 + [BinaryType()] * 2 + [LongType()] + [DoubleType()] * 2 + [StringType()]
@@ -109,7 +109,7 @@ class SparkEngine:
         self,
         frame: DataFrame,
         shards: int,
-        profile: Survey,
+        profile: RowProfile,
         blocks: Sequence[BlockInfo] | None = None,
         stored: bool = False,
         centre: Centre = UNCENTRED,
@@ -205,7 +205,7 @@ def most_changed(network: Network, rows: int, shards: int) -> int:
     return found
 
 
-def _level(spark: SparkSession, profile: Survey) -> StorageLevel:
+def _level(spark: SparkSession, profile: RowProfile) -> StorageLevel:
     """Return the storage level of the blocks: on disk only if they would fill the heap of a single local JVM."""
     context = context_of(spark)
     if context is not None and str(context.master).partition("[")[0] == "local":

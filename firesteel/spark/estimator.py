@@ -24,7 +24,7 @@ from firesteel.tables.weights import class_number, class_weights
 from firesteel.train.checks import MOST_CLASSES, Rule
 from firesteel.train.engine import Engine
 from firesteel.train.history import History
-from firesteel.train.source import Survey, check_kind, check_targets
+from firesteel.train.source import RowProfile, check_kind, check_targets
 
 # Classification
 
@@ -70,7 +70,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
     def _model(self) -> NeuralNetworkClassifierModel:
         return NeuralNetworkClassifierModel()
 
-    def _design(self, source: Any, profile: Survey, plan: FitPlan) -> Design:
+    def _design(self, source: Any, profile: RowProfile, plan: FitPlan) -> Design:
         name = source.names["label"]
         check_targets(profile.targets, 1, 1, name)
         check_kind(profile, Rule("class"), name)
@@ -104,7 +104,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         counts = np.split(sums[objective.summed[0][2]], 3)
         return ClassificationSummary(history, objective.means(sums)["loss"], *counts)
 
-    def _count(self, known: int | None, profile: Survey, name: str, plan: FitPlan) -> int:
+    def _count(self, known: int | None, profile: RowProfile, name: str, plan: FitPlan) -> int:
         """Return the number of classes, at least 2: that of the label's metadata, or the largest class plus 1."""
         top = max(profile.classes)
         if known is None and not plan.sizes and not plan.whole and top + 1 > max(2, profile.rows + profile.held):
@@ -132,7 +132,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         return max(2, top + 1, known or 0)
 
 
-def check_metadata(profile: Survey, count: int | None, names: list[str] | None, column: str) -> None:
+def check_metadata(profile: RowProfile, count: int | None, names: list[str] | None, column: str) -> None:
     """Raise DataError if rows have classes that the label's metadata do not list.
 
     The metadata may list further classes: other parts of the data may contain them, and Spark allows it too.
@@ -207,7 +207,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
     def _model(self) -> NeuralNetworkRegressorModel:
         return NeuralNetworkRegressorModel()
 
-    def _design(self, source: Any, profile: Survey, plan: FitPlan) -> Design:
+    def _design(self, source: Any, profile: RowProfile, plan: FitPlan) -> Design:
         loss = plan.loss or losses.get("mse")
         if loss.targets == "class":
             raise wrong("loss", self.getOrDefault("loss"), "it is for classes, and a regressor predicts numbers")

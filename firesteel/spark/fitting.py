@@ -47,7 +47,7 @@ from firesteel.train.fit import fit
 from firesteel.train.history import History
 from firesteel.train.partial import Task, tree_sum
 from firesteel.train.rounds import evaluate
-from firesteel.train.source import Survey, check_targets
+from firesteel.train.source import RowProfile, check_targets
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         return source
 
     def _fitted(self, source: Frame | Packed, plan: FitPlan) -> Any:
-        profile = source.survey()
+        profile = source.profile()
         plan = self._suited(plan, source, profile)
         members, design = plan.members, self._design(source, profile, plan)
         recipe = replace(plan.recipe, class_weight=design.class_weight)
@@ -231,11 +231,11 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         network.compile(plan.paced(rows), loss, list(self.METRICS))
         return network
 
-    def _design(self, source: Frame | Packed, profile: Survey, plan: FitPlan) -> Design:
+    def _design(self, source: Frame | Packed, profile: RowProfile, plan: FitPlan) -> Design:
         """Build the network from Params and profile.  Raises ConfigError or DataError if they do not match."""
         raise NotImplementedError
 
-    def _check(self, design: Design, plan: FitPlan, profile: Survey, names: Mapping[str, str]) -> Design:
+    def _check(self, design: Design, plan: FitPlan, profile: RowProfile, names: Mapping[str, str]) -> Design:
         """Return the design, or raise if its network contradicts the loss, the Params or the targets."""
         network, loss = design.network, design.loss
         Objective(network, loss)
@@ -387,7 +387,7 @@ class SharedFits(Iterator[tuple[int, Any]]):
         with busy:
             if key not in self.packs:
                 source = candidate._frame(self.dataset, plan)
-                apart = candidate._members(source) > 1 and not is_small(source, source.survey())
+                apart = candidate._members(source) > 1 and not is_small(source, source.profile())
                 self.packs[key] = None if apart else packed(source, source.shards_of(plan.recipe))
         return self.packs[key] or self.dataset
 

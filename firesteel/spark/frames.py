@@ -47,7 +47,7 @@ from firesteel.train.centring import WIDE, Sample
 from firesteel.train.checks import Class, Finding, Findings, merge, merge_classes, refuse
 from firesteel.train.engine import BlockInfo, check_shards
 from firesteel.train.recipe import Recipe
-from firesteel.train.source import Survey, check_weights
+from firesteel.train.source import RowProfile, check_weights
 from firesteel.train.strategies import Gradient
 
 HELD_ROWS = 1 << 14
@@ -95,12 +95,12 @@ def source(
     return made
 
 
-def blocks_of(profile: Survey, held: bool = False) -> int:
+def blocks_of(profile: RowProfile, held: bool = False) -> int:
     """Return the number of blocks of the training rows, or of the validation rows if `held`."""
     return n_blocks(profile.held if held else profile.rows, profile.words)
 
 
-def parts_of(profile: Survey, shards: int | None, held: bool) -> int:
+def parts_of(profile: RowProfile, shards: int | None, held: bool) -> int:
     """Return the number of shards of the training or validation rows.  Raises ConfigError if blocks are too few."""
     blocks = blocks_of(profile, held)
     count = Gradient().default_shards(0, None, blocks) if shards is None else shards
@@ -108,7 +108,7 @@ def parts_of(profile: Survey, shards: int | None, held: bool) -> int:
     return count
 
 
-def partitions_of(profile: Survey, shards: int, held: bool) -> int:
+def partitions_of(profile: RowProfile, shards: int, held: bool) -> int:
     """Return the number of partitions for some shards: fewer for few validation rows."""
     return min(shards, -(-profile.held // HELD_ROWS)) if held else shards
 
@@ -181,7 +181,7 @@ class Frame:
             self.found: tuple[Findings, int, int] = ({}, 0, 0)
             self.key_sums: list[int] = [0, 0]
             self.candidates: tuple[Any, Any, int] | None = None
-            self.profiled: Survey | None = None
+            self.profiled: RowProfile | None = None
             self.middle: tuple[float, ...] | None = None
             self.narrow, self.counted, self.gathered = False, -1, False
             ship(frame.sparkSession)
@@ -212,7 +212,7 @@ class Frame:
         """The schema that encodes raw columns, once it is learned."""
         return None if self.raw is None else self.raw.schema
 
-    def survey(self) -> Survey:
+    def profile(self) -> RowProfile:
         if self.profiled is not None:
             return self.profiled
         self._learn()
@@ -247,7 +247,7 @@ class Frame:
         nonzeros = sum(counted) if counted and self.schema is None else None
         self.narrow = all(report["narrow"] for report in reports)
         few = 2 * total["stored"] <= width * rows
-        known = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros, few)
+        known = RowProfile(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros, few)
         inputs, samples = width if width < WIDE and self.schema is None else 0, list[Sample]()
         for half in ("sample", "held")[: 1 if held else 2]:
             columns = (table.column(f"{half}_{part}").to_pylist() for part in ("keys", "rows"))
@@ -415,7 +415,7 @@ class Frame:
 
         Values are float32 if that loses nothing, since they reach Python in half the time.
         """
-        as_vectors = self.survey().few or self.survey().width >= SPARSE_WIDTH
+        as_vectors = self.profile().few or self.profile().width >= SPARSE_WIDTH
         return self._selected("float32" if self.narrow else "float64", as_vectors)
 
     def _selected(self, dtype: str, as_vectors: bool, leads: Mapping[str, Column] | None = None) -> DataFrame:
@@ -428,7 +428,7 @@ class Frame:
         return self.frame.select(*(column.alias(name) for name, column in parts.items()))
 
     def shards_of(self, recipe: Recipe) -> int:
-        return self.survey().shards(recipe, blocks_of(self.survey()))
+        return self.profile().shards(recipe, blocks_of(self.profile()))
 
     @contextlib.contextmanager
     def engine(
@@ -441,7 +441,7 @@ class Frame:
         """Pack the rows with a centre subtracted; return their engine, which must be closed."""
         with alive(self.frame.sparkSession, "firesteel: packing the rows"):
             count, frame = self.planned(shards, held, centre)
-            engine = SparkEngine(frame, count, self.survey(), centre=centre)
+            engine = SparkEngine(frame, count, self.profile(), centre=centre)
         try:
             self.check_packed(engine.blocks, held)
         except BaseException:
@@ -461,7 +461,7 @@ class Frame:
 
     def read(self) -> packing.Read:
         """Collect the rows in this process.  Raises DataError if they differ from the validated rows."""
-        reading = replace(self.reading, where=(), sparse=self.survey().sparse)
+        reading = replace(self.reading, where=(), sparse=self.profile().sparse)
         table = collect(mapped(self._packing(), packing.reads, packing.READ_SCHEMA, reading), READING)
         rows = packing.Read.sum([pickle.loads(one) for one in table.column("rows").to_pylist()])
         prints = row_prints(rows.prints, rows.w.astype(self.dtype))
@@ -471,9 +471,9 @@ class Frame:
 
     def planned(self, shards: int | None, held: bool, centre: Centre) -> tuple[int, DataFrame]:
         """Return the number of shards, and the lazy frame of packed blocks."""
-        count, blocks = parts_of(self.survey(), shards, held), blocks_of(self.survey(), held)
-        reading = replace(self.reading, where=(), sparse=self.survey().sparse, centre=centre)
-        places = partitions_of(self.survey(), count, held)
+        count, blocks = parts_of(self.profile(), shards, held), blocks_of(self.profile(), held)
+        reading = replace(self.reading, where=(), sparse=self.profile().sparse, centre=centre)
+        places = partitions_of(self.profile(), count, held)
         codes = tuple(itertools.islice(itertools.cycle(partition_codes(places)), count))
         task = packing.PackTask(reading, blocks, codes, held, self.columns.id is not None)
         heavy = [] if held else self._heavy(blocks, reading)
@@ -490,7 +490,7 @@ class Frame:
     def _heavy(self, blocks: int, reading: packing.ReadOptions) -> list[packing.Heavy]:
         """Return the rows with so many copies that they must be spread over blocks."""
         assert self.candidates is not None
-        limit = heavy_limit(self.survey().rows, blocks)
+        limit = heavy_limit(self.profile().rows, blocks)
         keys, counts, slack = self.candidates
         values, where = np.unique(keys, return_inverse=True)
         likely = values[np.bincount(where, counts, len(values)) + slack > limit]

@@ -36,7 +36,7 @@ from firesteel.tables.schema import Schema
 from firesteel.train.checks import FLAT, INEXACT, Class, Finding
 from firesteel.train.engine import Engine
 from firesteel.train.recipe import Recipe
-from firesteel.train.source import Survey
+from firesteel.train.source import RowProfile
 
 FORMATS = (1, 2)
 """Versions of the format on storage; in version 2 a centre is subtracted from the rows."""
@@ -71,7 +71,7 @@ class Packed:
     def __init__(
         self,
         frames: Mapping[bool, DataFrame],
-        profile: Survey,
+        profile: RowProfile,
         columns: Columns,
         dtype: str,
         about: Mapping[str, Any],
@@ -96,7 +96,7 @@ class Packed:
         """The Spark session of the rows; None after `unpersist`."""
         return next((rows.sparkSession for rows in (self.near, *self._frames.values()) if rows is not None), None)
 
-    def survey(self) -> Survey:
+    def profile(self) -> RowProfile:
         """Return the profile of the rows, computed when they were packed."""
         return self._profile
 
@@ -252,7 +252,7 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
         shards: Expected number of shards; None for a number from the rows.
         path: Path for the blocks; None for Spark's cache.
     """
-    profile = source.survey()
+    profile = source.profile()
     warn_of_lost(profile, profile.centre, source.names, source.feature_names)
     found = {code: one for code, one in profile.found.items() if not code.startswith((FLAT, INEXACT))}
     profile = replace(profile, found=found, sample=None)  # the user has been warned of the rest
@@ -284,7 +284,7 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
     return made
 
 
-def _write(source: Frame, profile: Survey, path: str, about: Mapping[str, Any]) -> None:
+def _write(source: Frame, profile: RowProfile, path: str, about: Mapping[str, Any]) -> None:
     """Write the blocks of a source, and their description last, so that an incomplete pack cannot be loaded."""
     spark, centre = source.frame.sparkSession, profile.centre.to_config()
     written = {name: value for name, value in asdict(profile).items() if name not in ("sample", "centre")}
@@ -294,7 +294,7 @@ def _write(source: Frame, profile: Survey, path: str, about: Mapping[str, Any]) 
         "keys": KEYS,
         "dtype": source.dtype,
         "columns": {name: one for name, one in asdict(source.columns).items() if source.schema or name not in RAW},
-        "survey": written | ({"centre": centre} if centre else {}),
+        "profile": written | ({"centre": centre} if centre else {}),
         "about": {name: one.to_config() if isinstance(one, Schema) else one for name, one in about.items()},
     }
     try:
@@ -364,7 +364,7 @@ def load_pack(path: str | os.PathLike[str]) -> Packed:
                 "rows has other bits than one on the DataFrame.  To do: pack them again, if that matters",
                 stacklevel=2,
             )
-        columns, profile, about = (description[part] for part in ("columns", "survey", "about"))
+        columns, profile, about = (description[part] for part in ("columns", "profile", "about"))
         about |= {"schema": Schema.from_config(about["schema"])} if "schema" in about else {}
         for part in ("features", "label"):
             columns[part] = Joined(**columns[part]) if isinstance(columns[part], dict) else columns[part]
@@ -372,7 +372,7 @@ def load_pack(path: str | os.PathLike[str]) -> Packed:
         profile["found"] = {code: Finding(**finding) for code, finding in profile["found"].items()}
         profile["classes"] = {int(number): Class(**one) for number, one in profile["classes"].items()}
         profile["centre"] = Centre.from_config(profile.get("centre", {}))
-        made = Survey(**profile)
+        made = RowProfile(**profile)
         with described(spark, READING):
             frames = {False: spark.read.parquet(literal(f"{path}/rows"))}
             if made.held:

@@ -29,7 +29,7 @@ from firesteel.tables.importance import whole
 from firesteel.tables.policy import AUTOMATIC
 from firesteel.train.history import History
 from firesteel.train.recipe import Recipe, strategy_of
-from firesteel.train.source import Survey
+from firesteel.train.source import RowProfile
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Average, Gradient
 
@@ -167,7 +167,7 @@ class PlannedStage(NetworkParams):
             patience=(found.patience if rounds == AUTOMATIC else rounds) or None,
         )
 
-    def _suited(self, plan: FitPlan, source: Frame | Packed, profile: Survey) -> FitPlan:
+    def _suited(self, plan: FitPlan, source: Frame | Packed, profile: RowProfile) -> FitPlan:
         """Return the plan with the defaults for the now known number of rows."""
         rows, schema, shape = profile.rows + profile.held, source.schema, self._if_set("inputShape")
         if shape and math.prod(shape) != profile.width:
@@ -340,7 +340,7 @@ class PlannedStage(NetworkParams):
 
     def _said(self, source: Frame | Packed, plan: FitPlan, history: History) -> str | None:
         """Describe what the rows decided; None if the Params decide everything."""
-        profile = source.survey()
+        profile = source.profile()
         if plan.members > 1:
             lines = [f"member {number} is left out: {why}" for number, why in history.left_out.items()]
             averaged = f"{plan.members - len(lines)} members, each validated on its own part of {profile.rows:,} rows"

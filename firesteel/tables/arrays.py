@@ -21,7 +21,7 @@ from firesteel.train.centring import Sample
 from firesteel.train.checks import refuse
 from firesteel.train.engine import LocalEngine, check_shards
 from firesteel.train.recipe import Recipe
-from firesteel.train.source import Survey, check_weights
+from firesteel.train.source import RowProfile, check_weights
 
 
 class Arrays:
@@ -52,7 +52,7 @@ class Arrays:
         rules: Sequence[OutputRule] = (),
     ) -> None:
         self.dtype, self.split, self.names, self.rules = np.dtype(dtype), split, names, rules
-        self.surveyed: Survey | None = None
+        self.profiled: RowProfile | None = None
         self.middle: tuple[float, ...] | None = None
         self.x, self.y = x, y[:, None] if y.ndim == 1 else y
         self.w = np.ones(len(x)) if w is None else w
@@ -81,7 +81,7 @@ class Arrays:
         Raises:
             DataError: If a side has no rows.
         """
-        middle = self.survey().centre.features
+        middle = self.profile().centre.features
         out = HoldOut(fold=(fold, folds)).rows(self.keys, self.y)
         if out.all() or not out.any():
             what = "to train on" if out.all() else "to validate"
@@ -91,13 +91,13 @@ class Arrays:
             )
         made = copy.copy(self)
         made.out, made.parts, made.train = out, (~out, out), int(np.count_nonzero(~out))
-        made.split, made.surveyed, made.middle = 1 / folds, None, middle
+        made.split, made.profiled, made.middle = 1 / folds, None, middle
         return made
 
-    def survey(self) -> Survey:
+    def profile(self) -> RowProfile:
         """Validate the rows and return their profile."""
-        if self.surveyed is not None:
-            return self.surveyed
+        if self.profiled is not None:
+            return self.profiled
         found = checks.find_faults(self.x, self.y, self.w, self.dtype, "row {}".format)
         refuse(found, len(self.x), self.names)
         found |= output_findings(self.y, self.rules, "row {}".format) if self.rules else {}
@@ -111,9 +111,9 @@ class Arrays:
         if not hasattr(self, "keys"):
             self.keys: Keys = row_keys(self.x, self.y)
         sample = Sample.of(self.keys, self.x, self.y, held_out)
-        surveyed = Survey(self.train, n - self.train, width, self.y.shape[1], found, classes, nonzeros)
-        self.surveyed = surveyed.sampled(sample, self.middle) if self.dtype == np.float32 else surveyed
-        return self.surveyed
+        profiled = RowProfile(self.train, n - self.train, width, self.y.shape[1], found, classes, nonzeros)
+        self.profiled = profiled.sampled(sample, self.middle) if self.dtype == np.float32 else profiled
+        return self.profiled
 
     def shards_of(self, recipe: Recipe) -> int:
         """Return the number of shards: 1 unless the recipe sets it."""
@@ -127,10 +127,10 @@ class Arrays:
         rows = self.parts[held]
         pack = pack_arrays if shuffle else pack_in_order
         count = 1 if shards is None else shards
-        survey = self.survey()
-        words = survey.words
+        profile = self.profile()
+        words = profile.words
         taken = self.x[rows]
-        x = taken if isinstance(taken, np.ndarray) and not survey.sparse else suited(taken, survey.sparse)
+        x = taken if isinstance(taken, np.ndarray) and not profile.sparse else suited(taken, profile.sparse)
         x = less(x, centre.features, self.dtype)
         check_shards(count, n_blocks(len(x), words))
         y = less(self.y[rows], centre.targets, self.dtype)

@@ -12,16 +12,18 @@ import numpy as np
 from firesteel.core.layers.activation import Softmax
 from firesteel.core.network import Objective
 from firesteel.errors import ConfigError
-from firesteel.train.source import Survey
+from firesteel.train.source import RowProfile
 
 
-def class_weights(given: Any, survey: Survey, objective: Objective, name: str = "class_weight") -> tuple[float, ...]:
+def class_weights(
+    given: Any, profile: RowProfile, objective: Objective, name: str = "class_weight"
+) -> tuple[float, ...]:
     """Return the weight of each class; "balanced" is n / (k n_c), as in scikit-learn.
 
     Args:
         given: "balanced"; a dictionary or pandas Series by class, 1 for missing classes; or an array or a list with
             one weight per class.
-        survey: The profile of the training rows.
+        profile: The profile of the training rows.
         objective: The training objective.
         name: Name of the argument in messages.
 
@@ -40,9 +42,9 @@ def class_weights(given: Any, survey: Survey, objective: Objective, name: str = 
     if isinstance(given, str) and given == "balanced":
         if columns > 1:
             raise wrong("='balanced' needs class numbers: use them with sparse_categorical_crossentropy")
-        rows = [survey.classes[number].rows if number in survey.classes else 0 for number in range(classes)]
+        rows = [profile.classes[number].rows if number in profile.classes else 0 for number in range(classes)]
         seen = sum(1 for count in rows if count)
-        return tuple(survey.rows / (seen * count) if count else 1.0 for count in rows)
+        return tuple(profile.rows / (seen * count) if count else 1.0 for count in rows)
     weights: dict[int, Any] = {}
     for key, weight in _pairs(given, classes, wrong):
         number = class_number(key)

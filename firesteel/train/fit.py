@@ -58,7 +58,7 @@ def fit(
         given = {number: weight for number, weight in enumerate(weights) if weight != 1.0}
     with contextlib.ExitStack() as stack:
         engine = stack.enter_context(source.engine(shards, shuffle=recipe.shuffle, centre=centre))
-        if validation is not None or source.survey().held:
+        if validation is not None or source.profile().held:
             validating = stack.enter_context((validation or source).engine(held=validation is None, centre=centre))
         stack.enter_context(checkpoints or contextlib.nullcontext())
         objective, drawn = model.suited(engine, weights)

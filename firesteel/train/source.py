@@ -18,11 +18,11 @@ from firesteel.train.checks import Classes, Findings, Rule, refuse
 from firesteel.train.engine import Engine
 from firesteel.train.recipe import Recipe
 
-__all__ = ["Source", "Survey", "check_kind", "check_targets", "check_weights", "check_width"]
+__all__ = ["Source", "RowProfile", "check_kind", "check_targets", "check_weights", "check_width"]
 
 
 @dataclass(frozen=True)
-class Survey:
+class RowProfile:
     """The profile of a source's rows.
 
     Args:
@@ -67,7 +67,7 @@ class Survey:
             usual //= 2
         return usual
 
-    def sampled(self, sample: Sample, features: tuple[float, ...] | None = None) -> "Survey":
+    def sampled(self, sample: Sample, features: tuple[float, ...] | None = None) -> "RowProfile":
         """Return the profile with a sample of the training rows and its centre, or the given one of the features."""
         centre = sample.centre if features is None else replace(sample.centre, features=features)
         return replace(self, sample=sample, centre=centre)
@@ -96,7 +96,7 @@ class Source(Protocol):
     @property
     def split(self) -> float: ...
 
-    def survey(self) -> Survey:
+    def profile(self) -> RowProfile:
         """Profile and validate all rows in one pass; raise DataError for rows that cannot be trained on."""
         ...
 
@@ -118,17 +118,17 @@ class Source(Protocol):
         ...
 
 
-def check_kind(survey: Survey, rule: Rule, name: str) -> None:
+def check_kind(profile: RowProfile, rule: Rule, name: str) -> None:
     """Raise DataError unless the targets suit a loss and its network.  name: that of the targets."""
-    rows = survey.rows + survey.held
-    refuse(survey.found, rows, {"label": name}, targets=rule.targets)
-    if rule.targets == "class" and len(survey.classes) > checks.MOST_CLASSES:
+    rows = profile.rows + profile.held
+    refuse(profile.found, rows, {"label": name}, targets=rule.targets)
+    if rule.targets == "class" and len(profile.classes) > checks.MOST_CLASSES:
         raise DataError(
             f"{name} has more than {checks.MOST_CLASSES:,} classes: to predict a number, use a regression loss",
             code="data-label-range",
         )
     if rule.targets == "class" and rule.classes is not None:
-        checks.check_classes(survey.classes, rule.classes, rows, name)
+        checks.check_classes(profile.classes, rule.classes, rows, name)
 
 
 def check_weights(total: float, name: str, rows: str = "to train on") -> None:

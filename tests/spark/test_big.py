@@ -166,7 +166,7 @@ def test_r11_blocks_that_would_fill_the_only_jvm_are_kept_on_disk_with_the_same_
     for share, level in ((0.2, StorageLevel.MEMORY_AND_DISK), (0.0, StorageLevel.DISK_ONLY)):
         monkeypatch.setattr(spark_engine, "HEAP_SHARE", share)
         source = frames.source(rows.frame(spark), None, None, None, 0.0, "float32")
-        source.survey()
+        source.profile()
         with source.engine(1) as engine:
             assert engine.frame.storageLevel == level
         found.append(fit(rows.frame(spark)))

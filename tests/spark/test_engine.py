@@ -73,7 +73,7 @@ def test_partition_codes_land_where_spark_puts_them(spark):
 
 def test_each_shard_is_a_partition_of_its_own(spark, rows):
     source = Frame(rows.frame(spark), Columns(), "float32")
-    source.survey()
+    source.profile()
     engine = source.packed(4, False)
     where = engine.frame.select((F.col("block") % 4).alias("shard"), F.spark_partition_id().alias("partition"))
     assert all(row["shard"] == row["partition"] for row in where.collect())
@@ -89,7 +89,7 @@ def test_rows_held_out_lie_in_few_partitions_with_the_same_sums(spark, rows, mon
     for most in (1, 100):
         monkeypatch.setattr(frames, "HELD_ROWS", most)
         source = Frame(rows.frame(spark), Columns(split=0.2), "float32")
-        assert 100 < source.survey().held <= 200
+        assert 100 < source.profile().held <= 200
         with (
             packed_again(source, None) if packed else nullcontext(source) as held,
             held.engine(4, held=True) as engine,

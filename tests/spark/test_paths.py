@@ -160,7 +160,7 @@ def scored(spark, place, form):
     with paired(spark, at("x"), at("y")) as both:
         assert both.rows == 2
     with pack(frame, path=at("pack")), load_pack(at("pack")) as packed:
-        assert packed.survey().rows == 12
+        assert packed.profile().rows == 12
     for kind, model in (
         (NeuralNetworkClassifier, NeuralNetworkClassifierModel),
         (NeuralNetworkRegressor, NeuralNetworkRegressorModel),

@@ -75,7 +75,7 @@ def arrays():
 def learned(frame, partitions):
     columns = Columns(tuple(NAMES), "late", stage=True, classes=True, raw=True, zone="UTC")
     source = Frame(frame.repartition(partitions), columns, "float32")
-    source.survey()
+    source.profile()
     return source
 
 
@@ -328,7 +328,7 @@ def test_words_too_many_to_keep_are_counted_by_spark(frame, monkeypatch):
             ("carrier", "temp"), "late", kinds=(("temp", "category"),), stage=True, classes=True, raw=True
         )
         source = Frame(rows.repartition(3), columns, "float32")
-        source.survey()
+        source.profile()
         return [one.levels for one in source.schema.columns]
 
     wanted = levels()
@@ -493,7 +493,7 @@ def test_days_that_say_much_of_the_label_are_those_of_arrays(spark, label):
     frame = spark.createDataFrame([*rows, (BEGIN, None)], f"at timestamp, {label}").repartition(3)
     columns = Columns(("at",), name, stage=True, classes=kind != "double", raw=True, zone="UTC", skip=True)
     source = Frame(frame, columns, "float32")
-    source.survey()
+    source.profile()
     times = np.array([*at, BEGIN], "M8[us]").astype(np.int64)
     y = np.append(high.astype(float), np.nan)
     expected = learn(Profile.of({"at": ColumnValues("timestamp", times)}, 601, y))

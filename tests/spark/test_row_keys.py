@@ -17,7 +17,7 @@ from tests.spark.conftest import Rows, fit, make_rows
 def blocks_of(frame, dtype="float32", **columns):
     """Each block's bytes, by its number."""
     source = Frame(frame, Columns(**columns), dtype)
-    source.survey()
+    source.profile()
     engine = source.packed(3, False)
     try:
         return {row["block"]: bytes(row["data"]) for row in engine.frame.select("block", "data").collect()}
@@ -79,7 +79,7 @@ def test_weights_decide_neither_order_nor_who_is_held_out(spark, doubles):
     held = []
     for weight in ("weight", "double", None):
         source = Frame(frame.withColumn("double", 2 * F.col("weight")), Columns(weight=weight, split=0.3), "float32")
-        held.append(source.survey().held)
+        held.append(source.profile().held)
     assert len(set(held)) == 1 and held[0] > 50
     blocks = [blocks_of(frame.withColumn("weight", by * F.col("weight")), weight="weight") for by in (1, 2)]
     assert blocks[0] != blocks[1] and blocks[0].keys() == blocks[1].keys()

@@ -34,7 +34,7 @@ def conf(spark):
 
 def test_the_rows_make_enough_blocks_and_shards_for_these_tests_to_fail(spark, rows):
     source = Frame(rows.frame(spark), Columns(), "float32")
-    source.survey()
+    source.profile()
     engine = source.packed(4, False)
     assert len(engine.blocks) >= 8
     assert len({block.id % 4 for block in engine.blocks}) >= 2
@@ -174,7 +174,7 @@ def test_heavy_duplicates_change_nothing(spark, heavy, partitions):
 
 def test_heavy_duplicates_stay_balanced(spark, heavy):
     source = Frame(heavy.frame(spark).repartition(3), Columns(), "float32")
-    source.survey()
+    source.profile()
     engine = source.packed(4, False)
     sizes = [block.rows for block in engine.blocks]
     engine.close()

@@ -91,7 +91,7 @@ def test_a_member_is_the_fit_that_it_would_be_alone(frame, near):
         tuple(SEVERAL["inputCols"]), "late", stage=True, classes=True, raw=True, zone=near[1].getTimeZone()
     )
     source = Frame(frame, columns, "float32")
-    rows = Collected(source, source.survey()).folded(1, 2)
+    rows = Collected(source, source.profile()).folded(1, 2)
     member = near[1].network.members[1]
     alone = Sequential(member.layers)
     alone.compile(policy.optimizer_for(240, 16, 2), "sparse_categorical_crossentropy", ["accuracy"])
@@ -177,10 +177,10 @@ def block(info):
 def test_blocks_are_those_of_executors(frame, case):
     columns = Columns(("carrier", "price", "at"), stage=True, raw=True, zone="UTC")
     source = Frame(frame.repartition(3), replace(columns, **SOURCES[case]), "float32")
-    here = Collected(source, source.survey())
+    here = Collected(source, source.profile())
     there, near = (source, here) if case != "members" else (source.folded(1, 3), here.folded(1, 3))
     assert (there.split, there.shards_of(Recipe(epochs=1))) == (near.split, near.shards_of(Recipe(epochs=1)))
-    wanted, found = there.survey(), near.survey()
+    wanted, found = there.profile(), near.profile()
     for name in ("rows", "held", "width", "targets", "centre", "words"):
         assert getattr(wanted, name) == getattr(found, name)
     assert {n: (one.rows, one.held) for n, one in wanted.classes.items()} == {
@@ -199,21 +199,21 @@ def test_blocks_are_those_of_executors(frame, case):
 def test_rows_are_computed_for_each_member_where_the_session_refuses_to_cache(frame, monkeypatch):
     columns = Columns(("carrier", "temp"), "late", stage=True, classes=True, raw=True, zone="UTC")
     source = Frame(frame, columns, "float32")
-    source.survey()
+    source.profile()
 
     def persist(*given):
         raise PySparkException("[NOT_SUPPORTED_WITH_SERVERLESS] PERSIST TABLE is not supported")
 
     monkeypatch.setattr(type(frame), "persist", persist)
     with source.cached() as rows:
-        wanted = Collected(source, source.survey()).folded(0, 2).survey()
-        assert rows.folded(0, 2).survey().held == wanted.held > 0
+        wanted = Collected(source, source.profile()).folded(0, 2).profile()
+        assert rows.folded(0, 2).profile().held == wanted.held > 0
 
 
 def test_rows_that_change_between_two_looks_are_refused(frame):
     columns = Columns(("carrier", "temp"), "late", stage=True, classes=True, raw=True, zone="UTC")
     source = Frame(frame, columns, "float32")
-    profile = source.survey()
+    profile = source.profile()
     source.key_sums[0] ^= 1
     with pytest.raises(DataError, match="the packed rows differ from the validated rows"):
         Collected(source, profile)
@@ -222,7 +222,7 @@ def test_rows_that_change_between_two_looks_are_refused(frame):
 def test_what_is_small(frame, monkeypatch):
     columns = Columns(("carrier", "temp"), "late", stage=True, classes=True, raw=True, zone="UTC")
     source = Frame(frame, columns, "float32")
-    profile = source.survey()
+    profile = source.profile()
     size = 4 * profile.words * 240
     assert is_small(source, profile) and not is_small(source, replace(profile, rows=19_999, held=1))
     monkeypatch.setattr(collected, "MOST_BYTES", size)

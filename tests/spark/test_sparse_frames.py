@@ -90,7 +90,7 @@ def test_either_strategy_ends_where_it_ends_in_process(rows, settings):
 
 def test_rows_packed_on_storage_stay_sparse(rows, expected, tmp_path):
     with pack(rows, path=str(tmp_path / "packed")) as packed:
-        assert packed.survey().sparse and packed.survey().nonzeros == np.count_nonzero(X)
+        assert packed.profile().sparse and packed.profile().nonzeros == np.count_nonzero(X)
         assert fitted(packed).fingerprint() == expected.fingerprint()
 
 

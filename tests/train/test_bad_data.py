@@ -99,7 +99,7 @@ def test_a_bad_value_is_refused_with_its_name_row_value_count_and_remedy(name):
     assert re.match(rf"{argument}\b", message), message
     assert re.search(rf"{re.escape(shown)} at row {row}\b", message), message
     assert f"{count} of {ROWS} rows" in message, message
-    assert re.search(r"To do: \w+|turn \w+ into numbers", message), message
+    assert re.search(r"To do: \w+|convert \w+ to numbers", message), message
 
 
 def test_what_one_loss_refuses_another_takes():

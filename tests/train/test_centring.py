@@ -220,7 +220,7 @@ def test_another_loss_is_refused_once_targets_have_a_centre():
 def test_moments_and_samples_are_of_the_numbers_as_they_are():
     x, y = np.hstack([1.7e9 + 60 * V, V]), 1e9 + T
     source = Arrays(*rows_of(x, y, None), "float32")
-    centre = source.survey().centre
+    centre = source.profile().centre
     with source.engine(centre=centre) as engine:
         features, targets = measure(engine, 4, 1, "float32")
         model = fit(x, y)
@@ -238,7 +238,7 @@ def test_moments_and_samples_are_of_the_numbers_as_they_are():
 
 
 def centre_of(x, y=T, dtype="float32", **settings):
-    return Arrays(*rows_of(x, y, None), dtype, **settings).survey().centre
+    return Arrays(*rows_of(x, y, None), dtype, **settings).profile().centre
 
 
 NEVER = {

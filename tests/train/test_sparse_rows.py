@@ -24,7 +24,7 @@ from firesteel.train.partial import Changed, Task
 from firesteel.train.recipe import Recipe
 from firesteel.train.rounds import step_for
 from firesteel.train.rowwise import entering, narrowed
-from firesteel.train.source import Survey
+from firesteel.train.source import RowProfile
 from firesteel.train.state import TrainState
 from firesteel.train.strategies import STRATEGIES, Average
 
@@ -63,7 +63,7 @@ def fitted(x, y, *front, epochs=3, seed=1, **settings):
 def with_zeros(x, y):
     """Rows of which nobody has counted the non-zeros."""
     source = Arrays(x, y, None, "float64")
-    source.surveyed = replace(source.survey(), nonzeros=None)
+    source.profiled = replace(source.profile(), nonzeros=None)
     return source
 
 
@@ -140,12 +140,12 @@ class AsManyAsBlocks(Average):
 
 def test_shards_and_rounds_of_sparse_rows_are_fat():
     recipe = Recipe(strategy=AsManyAsBlocks())
-    survey = Survey(1_000_000, 0, 1 << 18, 1, {}, {}, 50_000_000)
-    assert survey.sparse and survey.words == 100
-    assert [survey.shards(recipe, blocks) for blocks in (1, 2, 32)] == [1, 2, 2]
+    profile = RowProfile(1_000_000, 0, 1 << 18, 1, {}, {}, 50_000_000)
+    assert profile.sparse and profile.words == 100
+    assert [profile.shards(recipe, blocks) for blocks in (1, 2, 32)] == [1, 2, 2]
     assert (
-        replace(survey, width=1 << 12).shards(recipe, 32) == 32
-        and replace(survey, nonzeros=None).shards(recipe, 32) == 32
+        replace(profile, width=1 << 12).shards(recipe, 32) == 32
+        and replace(profile, nonzeros=None).shards(recipe, 32) == 32
     )
     assert [STRATEGIES["average"].sparse_rounds(rounds) for rounds in (1, 16, 70)] == [1, 1, 4]
     assert STRATEGIES["gradient"].sparse_rounds(70) == 70
