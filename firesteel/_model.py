@@ -1057,5 +1057,5 @@ def _printers(verbose: int | str, given: Sequence[Callback]) -> list[Callback]:
 
 
 def _frames() -> Any:
-    """Return the module for DataFrames; it imports pyspark, which is installed if the user has a DataFrame."""
+    """Import and return the module for Spark DataFrames; it needs pyspark, so it is not imported earlier."""
     return importlib.import_module("firesteel.spark.frames")

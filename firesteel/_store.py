@@ -89,15 +89,15 @@ def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: 
         room = headers(data, "a file of so long a description")[2]
         if words and memory_of(count := len(vectors["word_ends"]), vectors["words"]) > room:
             raise StoreError(
-                f"the text columns have {count:,} words in total, but a file can hold about {room // 100:,}: leave "
-                "out the columns with the most words",
+                f"the text columns have {count:,} distinct values in total, but a file can hold about "
+                f"{room // 100:,}: leave out the columns with the most values",
                 code="store-words",
             )
     return data
 
 
 def checksum(header: Mapping[str, Any], *arrays: Array, size: int = 0) -> str:
-    """Return the SHA-256, as 64 hex digits, of a description without its checksum, and of arrays.
+    """Return one SHA-256 (64 hex digits) over the arrays and the description without its checksum field.
 
     Args:
         header: The description.
@@ -153,7 +153,7 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any], 
 
 
 def damaged(name: str, what: object, header: object = None) -> StoreError:
-    """Return the error for a damaged or unknown file, with the start of the cause.
+    """Return the error for a file that is damaged or of unknown format; its message quotes the cause.
 
     Args:
         name: The name of the file.

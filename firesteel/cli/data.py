@@ -284,7 +284,8 @@ def _pictures(
     """
     if named := [name for name, value in others.items() if value]:
         raise ConfigError(
-            f"--{named[0]} does not apply to {source}, a folder of pictures: give the Parquet file only",
+            f"--{named[0]} cannot be used with {source}, a folder of pictures: leave it out, and give the "
+            "Parquet file to write only",
             code="config-value",
         )
     if path.suffix != ".parquet":

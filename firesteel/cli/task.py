@@ -228,7 +228,7 @@ def _classes(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, .
 def _coded(
     name: str, kind: str, values: tuple[Any, ...], class_names: tuple[str, ...] | None
 ) -> tuple[Mapping[Any, int] | None, tuple[str, ...] | None]:
-    """Return the class of each value, or None if values are classes already; and the names of the classes."""
+    """Return (class of each value, or None if values are class numbers already; names of the classes)."""
     counted = kind in ("whole", "number") and all(0 <= value for value in values)
     if class_names is None:
         if counted and values == tuple(range(len(values))):

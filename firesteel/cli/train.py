@@ -166,7 +166,7 @@ def train(
 
 
 def _decided(plan: TrainingPlan) -> str:
-    """Return what the rows decided: a line for the labels and one for a table's columns; "" for a data set."""
+    """Describe what was derived from the rows: the kind of labels, and a table's columns; "" for a data set."""
     columns = [] if plan.model.schema is None else [of_columns(plan.model.schema)]
     return "" if plan.config.data.train in SETS else "\n".join([plan.task.decision, *columns])
 

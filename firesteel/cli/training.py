@@ -218,7 +218,7 @@ def suited(config: Config, known: Defaults, rows: int) -> Config:
 
 
 def _front(config: Config) -> Table | None:
-    """Return the first of the layers in the settings, if it is a `Table`."""
+    """Return the first layer in the settings if it is a `Table`, otherwise None."""
     whole = config.model.layers
     first = layers.get(whole[0]) if whole else None
     return first if isinstance(first, Table) else None
@@ -226,7 +226,7 @@ def _front(config: Config) -> Table | None:
 
 @contextmanager
 def planned(config: Config, spark: "SparkSession | None") -> Iterator[TrainingPlan]:
-    """Give the training that settings describe: read the rows, infer the task, build the network.
+    """Plan a training from its settings: read the rows, infer the task, build the network.
 
     Raises ConfigError and DataError for everything that can be known before the first update.
     """

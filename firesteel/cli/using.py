@@ -113,7 +113,10 @@ def predict(
     wanted = known.ask(data, format, None, features, labelled=False)
     if engine == "spark" and (wanted.format not in FRAMES or wanted.schema is not None):
         what = "rows of this format are" if wanted.schema is None else "columns of a table are"
-        raise ConfigError(f"{wanted.path}: {what} read in process: leave out --engine spark", code="config-engine")
+        raise ConfigError(
+            f"{wanted.path}: {what} read in this process, not by Spark: leave out --engine spark",
+            code="config-engine",
+        )
     if "://" not in out:
         must_not_exist(Path(out))
     with ExitStack() as stack:
@@ -147,7 +150,7 @@ def columns_of(known: Trained, outputs: NDArray[Any]) -> Predictions:
 
 
 def _word(loss: Loss) -> str:
-    """Return what the outputs are called: "probability", or "score" if they are not on that scale."""
+    """Return the name of the output columns: "probability", or "score" if they are not probabilities."""
     probable = loss.natural in ("softmax", "sigmoid") and not getattr(loss, "from_logits", False)
     return "probability" if probable else "score"
 

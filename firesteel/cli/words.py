@@ -55,7 +55,7 @@ def described(plan: TrainingPlan) -> dict[str, Any]:
 
 
 def of_columns(schema: Schema) -> str:
-    """Return which columns of a table are features, by kind, and which are left out, in one line.
+    """Describe in one line which columns of a table are features, by kind, and which are left out.
 
     >>> from firesteel.tables.schema import CategoryColumn, NumberColumn
     >>> of_columns(Schema((NumberColumn("age"), CategoryColumn("city", ("Bern", "Rome"))), (("id", "one value"),)))

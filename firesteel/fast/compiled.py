@@ -61,7 +61,7 @@ class Files:
         return Path(named or os.path.expanduser("~/.cache"), "firesteel", "kernels")
 
     def usable(self) -> bool:
-        """Return whether files can be written and read again; warn if not."""
+        """Return whether the cache folder of compiled code can be written and read; warn if it cannot."""
         try:
             self._make()
         except OSError as error:

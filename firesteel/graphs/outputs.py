@@ -41,7 +41,7 @@ class OutputsLoss(Loss):
 
     @property
     def differences(self) -> bool:  # type: ignore[override]
-        """Whether every loss depends only on differences of output and target, with linear outputs."""
+        """Whether all outputs are linear and every loss depends only on output minus target."""
         return all(one.differences for one in self.losses) and set(self.ends.links) == {"linear"}
 
     @cached_property

@@ -33,7 +33,7 @@ Codes = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class EncodedColumn:
-    """A column of the schema, and the places of its inputs in a flat row."""
+    """A column of the schema, with the positions of its inputs in an encoded row."""
 
     column: TableColumn
     numbers: range
@@ -42,7 +42,7 @@ class EncodedColumn:
 
     @property
     def at(self) -> list[int]:
-        """Places of all its inputs."""
+        """Positions of all inputs of this column."""
         return [*self.numbers, *self.plain, *([] if self.code is None else [self.code])]
 
     @property
@@ -51,7 +51,7 @@ class EncodedColumn:
         return self.column.count - 2 if self.code is not None else len(getattr(self.column, "levels", ()))
 
     def missing(self, x: Array) -> npt.NDArray[np.bool_]:
-        """Return which rows have no value, (n,), as far as known: only if training had such rows."""
+        """Return a mask (n,) of rows without a value; all False if training had no such rows."""
         if not getattr(self.column, "missing", False):
             return np.zeros(len(x), bool)
         return x[:, self.plain[-1]] == 1 if self.plain else x[:, self.code] == ABSENT
@@ -100,7 +100,7 @@ def encoded_columns(schema: Schema) -> dict[str, list[EncodedColumn]]:
 
 
 def described(schema: Schema, training: Array, looked: Array | None) -> list[dict[str, Any]]:
-    """Return the profile of each column, from flat training rows and, if any, other rows.
+    """Return the profile of each column, from the encoded training rows and, if given, the test rows.
 
     Args:
         schema: The table's schema.

@@ -355,7 +355,7 @@ def _count(weight: float) -> float:
 
 
 def _together(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Combine exams: sums of rows, means of scores weighted by rows."""
+    """Combine the results of several exams: add row counts, average scores weighted by rows."""
     rows = [one["rows"] for one in found]
 
     def mean(scores: Sequence[float | None]) -> float | None:

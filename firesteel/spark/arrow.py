@@ -69,7 +69,7 @@ def vectors(column: pa.Array) -> CSR:
 
 
 def whole(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Join the parts into which `NamedColumns.stored` split vectors, in x."""
+    """Replace x by vectors, joined from the three parts that `NamedColumns.stored` made of them."""
     if "indices" not in batch.schema.names:
         return batch
     values, size = batch.column("x"), batch.column("size").to_numpy()

@@ -27,7 +27,7 @@ SHOWN = 20
 
 
 def check_names(columns: Any, role: str) -> None:
-    """Raise ConfigError unless this is a column name, or a non-empty list of names."""
+    """Raise ConfigError unless `columns` is a column name or a non-empty list of names."""
     names = [columns] if isinstance(columns, str) else list(columns) if isinstance(columns, Joined) else columns
     if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
         raise ConfigError(
@@ -36,7 +36,7 @@ def check_names(columns: Any, role: str) -> None:
 
 
 def check_name(column: Any, role: str) -> None:
-    """Raise ConfigError unless this is a column name or None."""
+    """Raise ConfigError unless `column` is a column name or None."""
     if column is not None and not isinstance(column, str):
         raise ConfigError(f"{role.rstrip('=')}={column!r}: it must be a column's name", code="config-column")
 
@@ -118,7 +118,7 @@ class NamedColumns:
             self._fields.setdefault(self.same(known.name), []).append(known)
 
     def called(self, name: str) -> list[T.StructField]:
-        """Return the top-level columns of a name; case matters only if spark.sql.caseSensitive is set."""
+        """Return the top-level columns that a name matches; case matters only with spark.sql.caseSensitive."""
         return self._fields.get(self.same(name), [])
 
     def matching(self, name: str) -> list[tuple[str, T.StructField]]:
@@ -365,11 +365,11 @@ class NamedColumns:
         return replace(columns, sizes=tuple([width or next(seen) for _, width, _ in parts]))
 
     def holds_vectors(self, names: ColumnNames) -> bool:
-        """Return whether this is one column of Spark vectors."""
+        """Return whether `names` is the name of a single column of Spark vectors."""
         return isinstance(names, str) and isinstance(self.matching(names)[0][1].dataType, VectorUDT)
 
     def _about(self, name: str) -> dict[str, Any]:
-        """Return the Spark ML metadata of a column."""
+        """Return a column's Spark ML metadata as a dict."""
         found = self.matching(name)
         about = found[0][1].metadata.get("ml_attr", {}) if found else {}
         if not isinstance(about, dict):
@@ -393,7 +393,7 @@ class NamedColumns:
         return size or None, [named[number] for number in range(len(named))] if whole else None
 
     def _numbers_of(self, columns: Joined) -> list[str]:
-        """Return the name of each value of several inputs."""
+        """Return the names of the features of several inputs, one per value."""
         found = list[str]()
         for names, size in zip(columns.columns, columns.sizes, strict=True):
             known = self.known_features(names)[1] or ([str(names)] if size == 1 else None)
@@ -401,7 +401,7 @@ class NamedColumns:
         return found
 
     def classes(self, label: ColumnNames) -> tuple[int | None, list[str] | None]:
-        """Return the number of classes of the label and their names, as far as its metadata have them.
+        """Return the label's number of classes and their names, each None if its metadata do not have them.
 
         As in Spark's own classifiers, nominal attributes list the values or their number, binary ones have two
         classes, and numeric ones have none.

@@ -311,7 +311,7 @@ def _deepest(text: str, default: str) -> str:
 
 
 def _first_failure(spark: Any, title: str) -> str | None:
-    """Return the error of the first attempt of the task that failed the last job of a title; None if unknown.
+    """Return the first error of the task that failed the last job with this title; None if unknown.
 
     Spark stores it with or without the web UI.  Spark Connect has no access to it.
     """

@@ -109,7 +109,7 @@ def parts_of(profile: RowProfile, shards: int | None, held: bool) -> int:
 
 
 def partitions_of(profile: RowProfile, shards: int, held: bool) -> int:
-    """Return the number of partitions for some shards: fewer for few validation rows."""
+    """Return the number of Spark partitions for `shards`; few validation rows have fewer partitions than shards."""
     return min(shards, -(-profile.held // HELD_ROWS)) if held else shards
 
 
@@ -506,7 +506,7 @@ class Frame:
 
 
 def _whole(report: dict[str, Any]) -> dict[str, Any]:
-    """Return the report of a partition as if no row were held out."""
+    """Return a partition's report in which validation rows count as training rows."""
     classes = [[number, rows + held, 0, where] for number, rows, held, where in report["classes"]]
     weight, sums = report["weight"] + report["held_weight"], [sum(report["sums"]) % 2**64, 0]
     return report | {"held": 0, "weight": weight, "held_weight": 0.0, "classes": classes, "sums": sums}

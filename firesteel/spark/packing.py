@@ -100,7 +100,7 @@ class Read:
 
     @staticmethod
     def sum(parts: Sequence["Read"]) -> "Read":
-        """Concatenate rows."""
+        """Concatenate the rows of several batches."""
         return Read(*(joined([getattr(rows, f.name) for rows in parts]) for f in fields(Read)))
 
 
@@ -262,7 +262,7 @@ def profile_rows(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.Re
 
 
 def _add_counts(keys: Keys, counts: npt.NDArray[np.int64], more: Keys) -> tuple[Keys, npt.NDArray[np.int64], int]:
-    """Add keys to at most COUNTERS counters; the third result bounds how much a count falls short.
+    """Count keys by Misra and Gries; return keys, counts, and the most by which any count may be too low.
 
     Source: Misra and Gries 1982, in the mergeable form of Agarwal et al. 2012.
     """
@@ -379,7 +379,7 @@ def count_heavy(reading: ReadOptions, candidates: Keys, batches: arrow.Batches) 
 
 @dataclass(frozen=True)
 class Heavy:
-    """A row with many copies.
+    """A frequent row, with its numbers of copies by weight.
 
     Args:
         key: Its key.
@@ -396,7 +396,7 @@ class Heavy:
     pack: bytes
 
     def plus(self, other: "Heavy") -> "Heavy":
-        """Add up the copies of two partitions."""
+        """Merge with the same row's count from another partition."""
         weights, where = np.unique(np.concatenate([self.weights, other.weights]), return_inverse=True)
         counts = np.bincount(where, np.concatenate([self.counts, other.counts])).astype(np.int64)
         same = (self.print, self.pack) == (other.print, other.pack)

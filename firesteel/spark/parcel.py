@@ -272,7 +272,7 @@ def _uploaded(spark: Any, buffers: list[pickle.PickleBuffer]) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _mapped(name: str) -> mmap.mmap:
-    """Map a sent file into memory, and delete the earlier ones of its thread, whose jobs have ended."""
+    """Map a sent file into memory; delete earlier files of the same thread, whose jobs have ended."""
     from pyspark import SparkFiles
 
     path = Path(SparkFiles.get(name))

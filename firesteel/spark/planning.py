@@ -80,7 +80,7 @@ class FitPlan:
         return self.optimizer.scaled(min(max(30 / steps, 1.0), 10.0)) if self.paces else self.optimizer
 
     def used(self) -> dict[str, Any]:
-        """Return the values that the rows decided, as Params."""
+        """Return the settings that were derived from the training rows, by the names of their Params."""
         recipe, dense = self.recipe, [layer for layer in self.hidden if isinstance(layer, Dense)]
         used: dict[str, Any] = {"members": self.members, "maxIter": recipe.epochs, "batchSize": recipe.batch_size}
         used["earlyStoppingRounds"] = recipe.stopping and recipe.stopping.patience or 0
@@ -105,7 +105,7 @@ class PlannedStage(NetworkParams):
     METRICS: dict[str, bool] = {}
 
     def _plan(self, dataset: Any, rows: int = 0, width: int = 1) -> FitPlan:
-        """Return the plan for some rows.
+        """Return the plan for a number of rows of a DataFrame.
 
         Args:
             dataset: The rows, or their columns.
@@ -322,7 +322,7 @@ class PlannedStage(NetworkParams):
         return "accuracy" in self.METRICS
 
     def _alone(self, columns: Columns) -> str | None:
-        """Return why members is 1 if it is not set; None if the number of rows decides it."""
+        """Return the reason why the default of `members` is 1; None if it depends on the number of rows."""
         if isinstance(self._if_set("layers"), Mapping):
             return "layers are not a chain"
         if self.getOrDefault("validationFraction") != AUTOMATIC or columns.held is not None:
@@ -339,7 +339,7 @@ class PlannedStage(NetworkParams):
         return self._defaults(rows).members if rows >= policy.FEW else 1
 
     def _said(self, source: Frame | Packed, plan: FitPlan, history: History) -> str | None:
-        """Describe what the rows decided; None if the Params decide everything."""
+        """Describe the settings derived from the rows; None if the Params set everything."""
         profile = source.profile()
         if plan.members > 1:
             lines = [f"member {number} is left out: {why}" for number, why in history.left_out.items()]

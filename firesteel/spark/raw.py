@@ -49,25 +49,25 @@ class RawColumns:
     version: str = firesteel.__version__
 
     def values(self, struct: pa.Array) -> dict[str, ColumnValues]:
-        """Return the values of a struct of the columns c0, c1, ..."""
+        """Return the fields c0, c1, ... of a struct column as values by column name."""
         columns = zip(self.names, self.kinds, struct.flatten(), strict=True)
         found = {name: values_of(column, kind) for name, kind, column in columns}
         return found | {name: found[name].as_text() for name in self.categories}
 
     def rows(self, struct: pa.Array) -> npt.NDArray[np.float32]:
-        """Encode a struct of the columns as flat rows, (n, I)."""
+        """Encode a struct column of the feature columns as rows (n, I) of numbers."""
         assert self.schema is not None
         return self.schema.encode(self.values(struct), len(struct))
 
     @staticmethod
     def struct(columns: Sequence[pa.Array]) -> pa.Array:
-        """Combine columns to one struct, unless they are one already."""
+        """Combine Arrow columns into one struct column; return a struct column unchanged."""
         if pa.types.is_struct(columns[0].type):
             return columns[0]
         return pa.StructArray.from_arrays(columns, [f"c{n}" for n in range(len(columns))])
 
     def of_pandas(self, columns: Sequence[Any]) -> pa.Array:
-        """Combine pandas columns to one struct."""
+        """Combine pandas columns into one struct column."""
         given = list(columns) if columns[0].ndim == 1 else [columns[0][name] for name in columns[0]]
         types = {TEXT: pa.string(), "float": pa.float64()}
         arrays = [
@@ -78,7 +78,7 @@ class RawColumns:
 
     @cached_property
     def numbered(self) -> dict[str, int]:
-        """Class number of each word of the label."""
+        """Class number of each distinct text label."""
         return {word: number for number, word in enumerate(self.labels or ())}
 
     def encoded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -125,7 +125,7 @@ PROFILE_SCHEMA = "profile binary"
 
 @dataclass(frozen=True)
 class TableProfile:
-    """Profile of some rows.
+    """Profile of rows: of their feature columns and of their text labels.
 
     Args:
         profile: The profile of their columns.

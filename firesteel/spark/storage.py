@@ -268,7 +268,7 @@ class StageReader(MLReader[Any]):
         return self.made(path)[0]
 
     def made(self, path: str) -> tuple[Any, dict[str, Any]]:
-        """Load a stage with its Params; return it with all metadata."""
+        """Load a stage and set its Params; return (stage, all metadata)."""
         try:
             found = self.sparkSession.read.text(literal(f"{path}/metadata")).head()
             if found is None:

@@ -137,7 +137,7 @@ def numbered(words: Sequence[str], positive: str | None) -> tuple[str, ...]:
         check_words(f"positiveLabel={positive!r}", [positive], ordered)
         if len(ordered) != 2:
             raise ConfigError(
-                f"positiveLabel={positive!r}: it needs a label with two words, and this one has {len(ordered):,}: "
+                f"positiveLabel={positive!r} needs a label with two classes, but it has {len(ordered):,}: "
                 f"{', '.join(ordered[:20])}",
                 code="config-class",
             )
@@ -224,7 +224,7 @@ def located(table: NamedColumns, name: str, role: str) -> tuple[str | Column, Da
 
 
 def selected(table: NamedColumns, names: Sequence[str], role: str) -> tuple[tuple[str, ...], Column]:
-    """Return the kinds of raw columns, and one struct with the fields c0, c1, ... for the executors.
+    """Return the types of the input columns, and a struct column of them (fields c0, c1, ...) for executors.
 
     Raises DataError for columns that do not exist or have an unsupported type.
     """
@@ -409,10 +409,10 @@ def learned(
     total = TableProfile.sum(found, MOST)
     words = total.labels.words.tolist() if columns.text else None
     if words is not None and not 0 < len(words) < MOST:
-        found_words = f"more than {MOST_CLASSES:,} distinct words" if words else "no values"
+        found_words = f"more than {MOST_CLASSES:,} distinct values" if words else "no values"
         raise DataError(
-            f"{called['label']} holds {found_words} in {total.profile.rows:,} rows: a classifier needs a label with "
-            "few distinct words.  To do: set labelCol to another column",
+            f"{called['label']} has {found_words} in {total.profile.rows:,} rows: a classifier needs a label with "
+            "few classes.  To do: set labelCol to another column",
             code="data-label-range",
         )
     labels = None if words is None else numbered(words, meant.positive)

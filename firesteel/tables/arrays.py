@@ -72,7 +72,7 @@ class Arrays:
             )
 
     def folded(self, fold: int, folds: int) -> Self:
-        """Return these rows with one of several equal parts, by row key, held out.
+        """Return these rows with part `fold` of `folds` equal parts, by row key, as validation rows.
 
         Args:
             fold: Number of the part, from 0.
@@ -123,7 +123,7 @@ class Arrays:
     def engine(
         self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
     ) -> Iterator[LocalEngine]:
-        """Give an engine with the training rows, or with the held-out ones."""
+        """Yield an engine with the training rows, or with the validation rows if `held`."""
         rows = self.parts[held]
         pack = pack_arrays if shuffle else pack_in_order
         count = 1 if shards is None else shards

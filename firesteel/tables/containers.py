@@ -151,7 +151,7 @@ ARROW_NUMBERS = {"bool"} | ARROW_FLOATS | {f"{u}int{n}" for u in ("", "u") for n
 
 
 def _chosen(values: ColumnValues, codes: npt.NDArray[Any], gone: npt.NDArray[np.bool_] | None) -> ColumnValues:
-    """Return the values that codes select; negative codes are missing."""
+    """Return values[codes]; where a code is negative, the value is missing."""
     gone = (codes < 0) | (False if gone is None else gone)
     if not len(values):
         return replace(values, data=np.zeros(len(codes), values.data.dtype), missing=gone)
@@ -251,7 +251,7 @@ def _float(one: Any) -> float:
 
 
 def _numbered(items: Sequence[Any], words: Sequence[str], different: Iterable[Any]) -> ColumnValues:
-    """Return items as codes of words; others are missing."""
+    """Return text items as codes of their distinct values; other items are missing."""
     numbers = dict.fromkeys(different, -1) | {word: number for number, word in enumerate(words)}
     codes = np.fromiter(map(numbers.__getitem__, items), np.int32, len(items))
     gone = codes < 0

@@ -115,7 +115,7 @@ def _refused(text: str, code: str = "data-shape") -> DataError:
 
 
 def _rows(array: npt.NDArray[Any], inputs: int | None) -> str:
-    """Return code that makes rows of an array of another shape."""
+    """Return the Python expression, for a message, that reshapes an array to rows."""
     column, row, each = "x.reshape(-1, 1)", "x.reshape(1, -1)", "x.reshape(len(x), -1)"
     if not array.ndim:
         return "for one row with one number write [[x]]"

@@ -28,7 +28,7 @@ class HoldOut:
     fold: tuple[int, int] | None = None
 
     def rows(self, keys: Keys, y: Array) -> npt.NDArray[np.bool_]:
-        """Return which rows are held out, (n,).
+        """Return a mask (n,) of the rows to hold out.
 
         Args:
             keys: The row keys, (n,).

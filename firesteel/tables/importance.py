@@ -164,7 +164,8 @@ def check_dense(inputs: int, sparse: bool) -> None:
     """Raise ConfigError for sparse rows, which have too many columns to shuffle each."""
     if sparse:
         raise ConfigError(
-            f"importances of sparse rows are not supported: there are {inputs:,} features.  To do: choose some",
+            f"importances are not available for sparse rows ({inputs:,} features).  To do: select fewer features, in "
+            "dense rows",
             code="config-importances",
         )
 
@@ -201,7 +202,7 @@ def whole(name: str) -> str:
 
 
 def affordable(parts: Sequence[ScoredRows]) -> int:
-    """Return the greatest number of columns that `measured` shuffles."""
+    """Return the maximum number of columns that `measured` shuffles."""
     cost, count = max(part.cost for part in parts), sum(len(part.x) for part in parts)
     return max(FEWEST_COLUMNS, int(WORK / (cost * min(count, FEWEST_ROWS))))
 

@@ -93,7 +93,7 @@ FEW_STEPS, SMALLEST = 20, 16
 
 
 def defaults_for(rows: int, shards: int | None = None, pictures: bool = False) -> Defaults:
-    """Return the defaults for a number of rows, and of shards if known.
+    """Return the default training settings for a number of rows and, if known, of shards.
 
     Args:
         rows: Number of rows.
@@ -180,7 +180,7 @@ class Tally:
 
     @staticmethod
     def of(keys: Keys, y: Array, w: Array, held: npt.NDArray[np.bool_], classes: bool) -> "Tally":
-        """Return the tally of some rows.
+        """Count rows by class and key.
 
         Args:
             keys: The row keys, (n,).
@@ -200,7 +200,7 @@ class Tally:
 
     @staticmethod
     def sum(parts: Sequence["Tally"]) -> "Tally":
-        """Return the tally of all rows."""
+        """Add up tallies."""
         return Tally(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Tally)))._short()
 
     def _short(self) -> "Tally":
@@ -215,7 +215,7 @@ class Tally:
         return Tally(y[starts], keys[last], np.add.reduceat(rows, starts), np.add.reduceat(out, starts))
 
     def limits(self, share: float = SHARE) -> tuple[tuple[int, int], ...]:
-        """Return the limits of the classes whose last rows would otherwise be held out."""
+        """Return the key limits of classes that would otherwise lose all their rows to validation."""
         found = []
         for number, first, count in zip(*np.unique(self.y, return_index=True, return_counts=True), strict=True):
             key = self.keys[first + count - LAST] if count >= LAST else np.uint64(0)
@@ -225,7 +225,7 @@ class Tally:
 
 
 def settled(look: Callable[[HoldOut], Tally], share: float = SHARE, fewest: int = FEWEST_ROWS) -> tuple[HoldOut, str]:
-    """Return the rows to hold out by default, and a sentence about them.
+    """Return the default `HoldOut` for the counted rows, with a sentence that describes it.
 
     Args:
         look: Returns the tally of all rows for a `HoldOut`; called again if a class has few rows.

@@ -79,7 +79,7 @@ class Words(NamedTuple):
 
     @staticmethod
     def sum(parts: Sequence["Words"], most: int) -> "Words":
-        """Return at most `most` words of all parts.
+        """Merge samples of distinct words, keeping at most `most` of them.
 
         The counts of kept words are exact: a word's rank in a part is at most its rank in all.
         """
@@ -114,7 +114,7 @@ class Extent(NamedTuple):
     high: float
 
     def plus(self, other: "Extent", name: str) -> "Extent":
-        """Return the extent of both.  Raises DataError if one has words and the other numbers or times."""
+        """Merge with another extent.  Raises DataError if one has words and the other numbers or times."""
         if self.kind == other.kind:
             low, high = min(self.low, other.low), max(self.high, other.high)
             return Extent(self.kind, self.missing + other.missing, low, high)
@@ -133,7 +133,7 @@ class Extent(NamedTuple):
 
 @dataclass(frozen=True)
 class Profile:
-    """The profile of some rows of a table.
+    """Profile of rows of a table: counts, extents, distinct words and a sample of each column.
 
     Args:
         rows: Number of rows.
@@ -153,7 +153,7 @@ class Profile:
 
     @staticmethod
     def of(columns: Mapping[str, ColumnValues], rows: int, target: Array | None = None) -> "Profile":
-        """Return the profile of some rows.
+        """Profile rows of a table.
 
         Args:
             columns: The columns.
@@ -182,7 +182,7 @@ class Profile:
 
     @staticmethod
     def sum(parts: Iterable["Profile"]) -> "Profile":
-        """Return the profile of all rows.  Raises DataError if a column holds values of different kinds."""
+        """Merge profiles.  Raises DataError if a column holds values of different kinds."""
         parts = list(parts)
         first, *rest = [part for part in parts if part.rows] or parts[:1]
         if not rest:

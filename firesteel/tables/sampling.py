@@ -96,7 +96,7 @@ class FirstRows:
 
     @staticmethod
     def of(keys: Keys, x: Features, y: Array, w: Array, most: int) -> "FirstRows":
-        """Return the first of these rows.
+        """Return the rows with the smallest keys among these, with their numbers of copies.
 
         Args:
             keys: The row keys, (n,).
@@ -112,7 +112,7 @@ class FirstRows:
 
     @staticmethod
     def sum(parts: Sequence["FirstRows"], most: int) -> "FirstRows":
-        """Return the first of all rows, from the first ones of their parts."""
+        """Merge parts: return the rows with the smallest keys of all parts."""
         keys, rows, copies = zip(*((part.keys, part.rows, part.copies) for part in parts), strict=True)
         return FirstRows(np.concatenate(keys), np.concatenate(rows), np.concatenate(copies))._first(most)
 

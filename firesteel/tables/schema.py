@@ -70,7 +70,7 @@ class ColumnValues:
 
     @cached_property
     def absent(self) -> npt.NDArray[np.bool_]:
-        """Which values are missing, including NaN, (n,)."""
+        """Mask (n,) of the missing values; NaN counts as missing."""
         gone = np.zeros(len(self), bool) if self.missing is None else self.missing
         return gone | np.isnan(self.data) if self.data.dtype.kind == "f" else gone
 
@@ -341,7 +341,7 @@ class CategoryColumn(TableColumn):
         return np.where(gone, ABSENT if self.missing else UNSEEN, of[np.where(gone, 0, text.data)])
 
     def new(self, values: ColumnValues) -> npt.NDArray[np.bool_]:
-        """Return which values did not occur in training, (n,); none if its rare words were too many to record."""
+        """Return a mask (n,) of values not seen in training; all False if too many were rare to record them."""
         text, rare = values.as_text(), np.array(self.rare or (), np.uint64)
         words = shortened(text.words)
         strange = np.array([one not in self.numbered for one in words] or [False])
@@ -431,7 +431,7 @@ class TimeColumn(TableColumn):
 
     @property
     def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Kinds of values that it can encode; a date column takes only dates, so that no time of day is lost."""
+        """Kinds of values that this column can encode; a date column takes dates only, so no time of day is lost."""
         return ("date",) if self.kind == "date" else TIMES
 
     @property
@@ -623,7 +623,7 @@ class Schema(Spec):
         return out
 
     def unseen(self, given: Mapping[str, ColumnValues]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-        """Yield each text column, and which rows hold a word (or a missing value) that did not occur in training."""
+        """Yield each text column with a mask of the rows whose value did not occur in training."""
         for column in self.columns:
             if isinstance(column, CategoryColumn):
                 yield column.name, column.new(given[column.name])

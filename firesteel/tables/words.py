@@ -50,7 +50,7 @@ def with_words(table: dict[str, Any], arrays: Mapping[str, Array], room: float =
             column, at, start = {**column, "levels": levels}, at + count, places[-1]
         columns.append(column)
     if at < len(ends):
-        raise ValueError("it has more words than its columns")
+        raise ValueError("the vocabulary lists more values than its columns have")
     return {**table, "columns": columns}
 
 

@@ -108,7 +108,7 @@ class Block:
             np.divide(chosen, self.divisor, out=out)
 
     def _gathered(self, rows: npt.NDArray[np.intp] | slice, out: Array) -> bool:
-        """Write them with compiled code, if available; return whether it was."""
+        """Write the features with compiled code if it is available; return whether it is."""
         if fast := faster("gather", out.size):
             fast(self.x, np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows, self.divisor, out)
         return bool(fast)
@@ -279,7 +279,7 @@ def is_sparse(width: int, nonzeros: int | None, rows: int) -> bool:
 
 
 def count_nonzeros(x: Features, dtype: np.dtype[Any]) -> int | None:
-    """Return the number of non-zero values of x, (n, I), as `dtype`; None if rows are too short to matter."""
+    """Count the non-zero values of x (n, I) in `dtype`; None if rows are too short for sparse storage."""
     if x.shape[1] < SPARSE_WIDTH:
         return None
     values = x.values if isinstance(x, CSR) else x
@@ -293,12 +293,12 @@ def block_ids(keys: Keys, blocks: int) -> npt.NDArray[np.int64]:
 
 
 def heavy_limit(rows: int, blocks: int) -> int:
-    """Return how many equal rows may share a block; copies beyond it are spread over all blocks."""
+    """Return the maximum number of identical rows in one block; further copies are spread over all blocks."""
     return max(32, rows // min(blocks, 1024))
 
 
 def dealt(key: int, copies: npt.NDArray[np.int64], blocks: int) -> npt.NDArray[np.int64]:
-    """Return the blocks of a heavy row's copies, numbered by weight: one block after another, from the key's.
+    """Return the block of each copy of a frequent row: round-robin over all blocks, from the block of its key.
 
     Example:
         >>> dealt(2, np.arange(5), 4).tolist()
@@ -412,7 +412,7 @@ def _heavy(keys: Keys, x: Features, y: Array, dtype: np.dtype[Any], limit: int) 
 
 
 def alike(values: Features, dtype: np.dtype[Any]) -> bool:
-    """Return whether all rows of these values are equal as `dtype`."""
+    """Return whether all rows of an array are equal after conversion to `dtype`."""
     if isinstance(values, CSR):
         x, counts = values.cast(dtype), np.diff(values.cast(dtype).indptr)
         return bool((counts == counts[0]).all()) and all(

@@ -86,7 +86,7 @@ class Callback:
         self.params = params
 
     def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
-        """Called before training with the objective and the engines that hold the training and validation rows.
+        """Called before training; receives the objective, and the engines with the training and validation rows.
 
         Args:
             objective: The loss and metrics that score the rows.
@@ -170,7 +170,7 @@ class Callback:
         """
 
     def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Called once, after `on_test_begin`: all rows are one batch.
+        """Called once per evaluation, after `on_test_begin`, since all rows count as one batch.
 
         Args:
             batch: 0.
@@ -178,7 +178,7 @@ class Callback:
         """
 
     def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Called once, before `on_test_end`.
+        """Called once per evaluation, before `on_test_end`, since all rows count as one batch.
 
         Args:
             batch: 0.
@@ -200,7 +200,7 @@ class Callback:
         """
 
     def on_predict_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Called once, after `on_predict_begin`: all rows are one batch.
+        """Called once per prediction, after `on_predict_begin`, since all rows count as one batch.
 
         Args:
             batch: 0.
@@ -208,7 +208,7 @@ class Callback:
         """
 
     def on_predict_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Called once, before `on_predict_end`.
+        """Called once per prediction, before `on_predict_end`, since all rows count as one batch.
 
         Args:
             batch: 0.

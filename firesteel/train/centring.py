@@ -45,7 +45,7 @@ class Sample:
 
     @staticmethod
     def of(keys: npt.NDArray[np.uint64], x: Features, y: Array, held: npt.NDArray[np.bool_]) -> "Sample":
-        """Return the sample of the training rows among these rows.
+        """Return a sample of rows, validation rows left out.
 
         Args:
             keys: The keys of the values, (n,).
@@ -64,14 +64,14 @@ class Sample:
         return Sample(width, keys[at], rows)
 
     def plus(self, other: "Sample") -> "Sample":
-        """Return the sample of the rows of both samples."""
+        """Merge with another sample: return a sample of the combined rows."""
         keys, rows = np.concatenate([self.keys, other.keys]), np.vstack([self.rows, other.rows])
         at = np.unique(keys, return_index=True)[1][: _count(rows.shape[1])]
         return Sample(self.width, keys[at], rows[at])
 
     @property
     def centre(self) -> Centre:
-        """The centre of each column that needs one."""
+        """The centres of features and targets, estimated from the sample; 0 for columns near zero."""
         v, last = np.sort(self.rows, axis=0), len(self.rows) - 1
         spread = v[last - last // 4] - v[last // 4]
         spread = np.where(spread > 0, spread, v[last] - v[0])

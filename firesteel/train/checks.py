@@ -119,7 +119,7 @@ MOST_INEXACT = 100
 
 
 def find_faults(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[[int], str]) -> Findings:
-    """Return the faults of these rows.
+    """Return the faults of rows: missing, infinite or non-numeric values, and invalid targets and weights.
 
     Args:
         x: The features, (n, I), of any real dtype, or non-zeros.
@@ -203,7 +203,7 @@ def _flat(x: CSR) -> Findings:
 
 
 def in_float32(x: Features) -> bool:
-    """Return whether float32 represents all these numbers exactly.
+    """Return whether float32 represents all numbers of an array exactly.
 
     Example:
         >>> [in_float32(np.array([v])) for v in (0.5, 2.0**24, 2.0**24 + 1, 0.1)]
@@ -215,7 +215,7 @@ def in_float32(x: Features) -> bool:
 
 
 def finite_rows(x: Features, dtype: np.dtype[Any] | str) -> npt.NDArray[np.bool_]:
-    """Return which rows of x, (n, I), are finite as `dtype`."""
+    """Return a mask of the rows of x (n, I) whose values are all finite in `dtype`."""
     if not isinstance(x, CSR):
         return np.asarray(np.isfinite(x.astype(dtype, copy=False)).all(axis=1))
     fine = np.ones(len(x), bool)
@@ -263,7 +263,7 @@ def _shown(value: Any) -> str:
 
 
 def merge(a: Findings, b: Mapping[str, Finding]) -> Findings:
-    """Return the faults of both; examples come from `a` first."""
+    """Merge findings: return the faults of `a` and `b`; examples are taken from `a` first."""
     both = dict(b) | a
     return {
         code: replace(f, rows=f.rows + b[code].rows) if code in a and code in b else f for code, f in both.items()
@@ -327,7 +327,7 @@ MOST_CLASSES = 1 << 16
 
 
 def count_classes(y: Array, held: npt.NDArray[np.bool_], where: Callable[[int], str]) -> Classes:
-    """Return the count of each class; empty for several columns of targets.
+    """Count the rows of each class; return an empty dict if there are several columns of targets.
 
     Args:
         y: The targets, (n, T).
@@ -350,7 +350,7 @@ def count_classes(y: Array, held: npt.NDArray[np.bool_], where: Callable[[int], 
 
 
 def merge_classes(a: Classes, b: Classes) -> Classes:
-    """Return the counts of both; examples come from `a` first."""
+    """Return the class counts of `a` and `b` added together; example values are taken from `a` first."""
     both = {
         number: Class(one.rows + b[number].rows, one.held + b[number].held, one.where) if number in b else one
         for number, one in a.items()

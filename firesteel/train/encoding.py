@@ -65,7 +65,7 @@ def _even_steps(x: npt.NDArray[Any], some: Array, dtype: np.dtype[Any]) -> Coded
 
 
 def _few_values(x: Array) -> Coded | None:
-    """Encode at most 256 distinct values of any kind, through a hash of their bits without collision."""
+    """Encode values of any dtype, at most 256 distinct ones, by a collision-free hash of their bits."""
     words = x.view(f"u{x.dtype.itemsize}").reshape(-1)
     values = np.unique(words)
     if len(values) > 256:

@@ -202,7 +202,7 @@ class LineSearch(Job):
 
 
 class Paced(Job):
-    """A bold driver sets the learning rate before each step."""
+    """Steps whose learning rate follows the bold-driver rule: raised while the loss falls, cut when it rises."""
 
     def advance(self, state: TrainState, total: Partial) -> TrainState:
         assert self.bold is not None
@@ -211,7 +211,7 @@ class Paced(Job):
 
 
 class Undo(Job):
-    """A bold driver undoes an epoch that has increased the loss."""
+    """Epochs under the bold-driver rule: one that has increased the loss is undone."""
 
     def epoch(
         self, state: TrainState, first: int = 0, sums: Array | None = None, between: Between | None = None

@@ -195,7 +195,7 @@ class TrainingRun:
             self.ahead = min(2 * count, AHEAD)
 
     def diverged(self, bad: TrainState, epoch: int, what: str) -> DivergenceError:
-        """Return the error to raise, with the best known state: `good`, or the initial state if that is better."""
+        """Return the DivergenceError to raise, with the better of the states `good` and initial."""
         before, after = self._losses(self.good)
         better = after <= before and not np.array_equal(self.good.theta, self.origin.theta)
         when = f"after {self.good.epoch - self.origin.epoch} epoch(s)" if better else "from before the training"
@@ -205,7 +205,7 @@ class TrainingRun:
         return error
 
     def _losses(self, state: TrainState) -> list[float]:
-        """Return the loss of the training rows at the initial state, and at another."""
+        """Return the loss of the training rows at the initial state and at `state`."""
         objective = replace(self.job.objective, metrics=())
         with np.errstate(over="ignore", invalid="ignore"):
             found = scores(self.job.engine, objective, [self.origin.weights(), state.weights()])

@@ -98,7 +98,7 @@ BUILT = {
     "on an array": (lambda: Dense(2)(A), "Dense.* has weights, which belong to a model: call the layer on an Input"),
     "on rows without numbers": (lambda: ReLU()(np.array([["x"]])), "not rows of numbers"),
     "on one axis": (lambda: ReLU()(np.ones(3)), "not rows of numbers"),
-    "on an array in training": (lambda: Dropout(0.5)(A, training=True), "computed at inference"),
+    "on an array in training": (lambda: Dropout(0.5)(A, training=True), "inference mode"),
     "on a number": (lambda: Dense(2)(3), "Dense.* was called on an object of type int"),
     "on None": (lambda: Dense(2)(None), "Dense.* was called on an object of type NoneType"),
     "on text": (lambda: Dense(2)("x"), "Dense.* was called on an object of type str"),
@@ -119,7 +119,7 @@ BUILT = {
     "arithmetic with an array behind": (lambda: value() * A, "was called on an object of type ndarray"),
     "division by a value": (lambda: value() / value(), "divided only by a number other than 0"),
     "division by 0": (lambda: value() / 0, "divided only by a number other than 0"),
-    "a number by a value": (lambda: 1 / value(), "only numbers can divide"),
+    "a number by a value": (lambda: 1 / value(), "the divisor must be a number"),
     "nan": (lambda: value() * float("nan"), "nan"),
     "a loop over a value": (lambda: list(value()), "symbolic value without numbers"),
     # shapes that do not compose

@@ -73,7 +73,7 @@ WRONG = {
     "a positive of no word": ({"positiveLabel": "Late"}, "'Late': there is no class 'Late': did you mean 'late'"),
     "three words": (
         {"positiveLabel": "late", "labelCol": "three"},
-        "'late': it needs a label with two words, and this one has 3: a, late, on time",
+        "'late' needs a label with two classes, but it has 3: a, late, on time",
     ),
 }
 

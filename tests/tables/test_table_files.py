@@ -161,5 +161,5 @@ def test_more_words_than_can_be_read_are_neither_read_nor_written(fitted, monkey
         monkeypatch.setattr(module, "memory_of", lambda count, text: 2**27)
     with pytest.raises(StoreError, match="it has too many words"):
         Sequential.from_bytes(data)
-    with pytest.raises(StoreError, match="have 11 words in total, but a file can hold about .*: leave out"):
+    with pytest.raises(StoreError, match="have 11 distinct values in total, but a file can hold about .*: leave out"):
         fitted.to_bytes()

@@ -235,7 +235,7 @@ class PReLU(Layer):
         return {"alpha": Param(sides, drawn, penalty, constraint(self.alpha_constraint))}
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        """Apply the layer; `d_alpha` is the sum of `d_y x` over the rows and shared axes where x <= 0."""
+        """Apply the layer; the gradient of alpha is the sum of `d_y * x` over rows and shared axes, where x <= 0."""
         alpha, below = p["alpha"], np.minimum(x, x.dtype.type(0))
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:

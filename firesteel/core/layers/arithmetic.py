@@ -32,7 +32,7 @@ class Arithmetic:
 
     def __rtruediv__(self, other: object) -> Any:
         raise ConfigError(
-            f"{other} cannot be divided by a value of a network: only numbers can divide", code="config-call"
+            f"cannot divide {other} by a value of a network: the divisor must be a number", code="config-call"
         )
 
     def __neg__(self) -> Any:

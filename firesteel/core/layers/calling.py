@@ -185,7 +185,8 @@ def computed(layer: Layer, arrays: Sequence[Array], training: bool | None) -> An
     """
     if training:
         raise ConfigError(
-            f"{_named(layer)}: arrays are computed at inference: leave training= out", code="config-call"
+            f"{_named(layer)}: a layer called on arrays always runs in inference mode: leave training= out",
+            code="config-call",
         )
     if any(one.ndim < 2 or one.dtype.kind not in "biuf" for one in arrays):
         raise ConfigError(f"{_named(layer)} was called on arrays that are not rows of numbers", code="config-call")

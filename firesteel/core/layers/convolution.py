@@ -145,7 +145,7 @@ class Convolving(Layer):
         return {f"{what}_{name}": getattr(self, f"{said}_{name}") for what, said in whats.items() for name in names}
 
     def check(self) -> None:
-        """Raise ConfigError for strides combined with dilation, and for filters that groups cannot share evenly."""
+        """Raise ConfigError if strides and dilation both exceed 1, or `filters` is not divisible by `groups`."""
         given: Any = self
         if max(given.strides) > 1 and max(given.dilation_rate) > 1:
             raise ConfigError(

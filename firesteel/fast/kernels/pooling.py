@@ -73,7 +73,7 @@ def bend(z: Array, n: int, b: Array, at: Array, y: Array, won: Array) -> None:
 
 
 def unbend(d_y: Array, n: int, y: Array, won: Array, at: Array, d: Array) -> None:
-    """Write the derivative of the products of n images to d, given that of y."""
+    """Backward pass for n images: write the gradient of the convolution's products to d, given that of y."""
     u = np.uint64
     h, w, filters, bent = u(at[9]), u(at[10]), u(at[11]), at[13] > 0
     down, right, below, across = u(at[16]), u(at[17]), u(at[18]), u(at[19])
