@@ -64,7 +64,14 @@ class Constraint(Spec):
         return changed
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise ConfigError if the constraint cannot be applied to weights of this shape."""
+        """Check that the constraint can be applied to weights of a shape.
+
+        Args:
+            shape: The shape of the weights.
+
+        Raises:
+            ConfigError: If it cannot (`config-shape`).
+        """
         axis = getattr(self, "axis", 0)
         if axis >= len(shape):
             raise ConfigError(

@@ -110,7 +110,14 @@ class CategoricalFocalCrossentropy(Crossentropy, _CategoricalFocal):
         self.weights(outputs)
 
     def weights(self, outputs: int) -> Array:
-        """Return the weight of each class, (O,) or (1,).  Raises ConfigError if there are not as many as outputs."""
+        """Return the weight of each class, (O,) or (1,).
+
+        Args:
+            outputs: The number of outputs.
+
+        Raises:
+            ConfigError: If alpha has neither one number nor one for each output (`config-loss`).
+        """
         if len(self.alpha) not in (1, outputs):
             raise ConfigError(
                 f"{type(self).__name__}(alpha={self.alpha}) has {len(self.alpha)} numbers, but there are {outputs} "

@@ -119,15 +119,28 @@ class Loss(Spec, kw_only=True):
             )
 
     def columns(self, outputs: int) -> int:
-        """Return T, the number of target columns of a network with this many outputs."""
+        """Return T, the number of target columns.
+
+        Args:
+            outputs: The number of outputs.
+        """
         return outputs
 
     def legal(self, y: Array, outputs: int) -> Array:
-        """Return which targets are class numbers from 0 to `outputs` - 1."""
+        """Return which targets are class numbers, as an array of the same shape.
+
+        Args:
+            y: The targets.
+            outputs: The number of outputs: class numbers run from 0 to `outputs` - 1.
+        """
         return (y == np.floor(y)) & (y >= 0) & (y < outputs)
 
     def lowered(self, centre: Sequence[float]) -> "Loss":
-        """Return the loss for outputs and targets from which a centre has been subtracted."""
+        """Return the loss for outputs and targets from which a centre has been subtracted.
+
+        Args:
+            centre: One number for each target column; empty for none.
+        """
         return self
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
@@ -143,7 +156,12 @@ class Loss(Spec, kw_only=True):
         raise NotImplementedError
 
     def scores(self, p: Array, y: Array) -> Array:
-        """Return the loss of each row, (B,), of predictions p (B, O): probabilities if there is a `link`."""
+        """Return the loss of each row, (B,), of predictions.
+
+        Args:
+            p: The predictions, (B, O): probabilities if there is a `link`.
+            y: The targets, (B, T).
+        """
         return self.rows(p, y)[0]
 
     def of(self, y_true: Any, y_pred: Any) -> Array:

@@ -106,7 +106,12 @@ class Metric(Accumulated, Spec, kw_only=True):
     dtype: str | None = field(default=None, metadata=DTYPE, compare=False, repr=False)
 
     def suited(self, loss: Loss, outputs: int) -> "Metric":
-        """Return this metric adapted to a loss and to the number of outputs."""
+        """Return this metric adapted to a loss.
+
+        Args:
+            loss: The loss of the training, which says what the outputs mean.
+            outputs: The number of outputs.
+        """
         return self
 
     def size(self, outputs: int) -> int:

@@ -264,11 +264,21 @@ class Network:
     # Forward and backward
 
     def read_by(self, last: int | None = None) -> int:
-        """Return the number of the value that part `last` reads; that of the output for None."""
+        """Return the number of the value that a part reads.
+
+        Args:
+            last: The number of the part; None for the number of the output.
+        """
         return len(self.shapes) - 1 if last in (None, len(self.plan)) else self.plan[last].reads[0]
 
     def output(self, p: Weights, x: Any, last: int | None = None) -> Array:
-        """Return the output without training, (B, O), or what part `last` reads; p and x are as in `forward`."""
+        """Return the output, (B, O), without training.
+
+        Args:
+            p: The parameters of each owner.
+            x: The rows, as in `forward`.
+            last: The number of a part, to return what it reads instead.
+        """
         if not self.straight:
             y: Array = alone(self.forward(p, x, None, self.plan[:last]))[0][self.read_by(last)]
             return y
@@ -540,15 +550,39 @@ class Objective:
         return self.sums(losses, outputs, y, w)
 
     def learn(self, p: Weights, x: Features, y: Array, w: Array, scale: float, random: Random, g: Weights) -> Array:
-        """Write scale x d(sum of w L)/d(theta) into the views g; return the sums, as `score` does."""
+        """Compute the gradient of the loss over rows.
+
+        Args:
+            p: The parameters of each owner.
+            x: The rows, (B, I).
+            y: The targets, (B, T).
+            w: The weights of the rows, (B,), float64.
+            scale: The factor of the gradient.
+            random: Gives the random stream of each part.
+            g: The views into which scale x d(sum of w L)/d(theta) is written.
+
+        Returns:
+            The same sums as `score`.
+        """
         return self.sums(*alone(self.rows(p, x, y, w * scale, random, g)), y, w)
 
     def rows(
         self, p: Weights, x: Features, y: Array, weights: Array, random: Random, g: Weights
     ) -> Piecewise[tuple[Array, Array]]:
-        """Write d(sum of weights L)/d(theta) into the views g; return each row's loss (B,) and outputs (B, O).
+        """Compute the gradient of the loss over a piece of a batch.
 
         Where a part sums over the whole batch, it yields the sums over these rows and is sent those over all rows.
+
+        Args:
+            p: The parameters of each owner.
+            x: The rows, (B, I).
+            y: The targets, (B, T).
+            weights: The weights of the rows times the factor of the gradient, (B,).
+            random: Gives the random stream of each part.
+            g: The views into which d(sum of weights L)/d(theta) is written.
+
+        Returns:
+            The loss of each row, (B,), and the outputs, (B, O).
         """
         if self.network.straight:
             return self.straight(p, x, y, weights, random, g)
@@ -571,7 +605,16 @@ class Objective:
         return losses, outputs
 
     def slopes(self, z: Array, y: Array, weights: Array) -> tuple[Array, Array, Array]:
-        """Return the losses (B,), the outputs and the weighted derivatives by z, the loss's input, all (B, O)."""
+        """Compute the losses and their derivatives by z, the loss's input.
+
+        Args:
+            z: The loss's input, (B, O).
+            y: The targets, (B, T).
+            weights: The weights of the rows, (B,).
+
+        Returns:
+            The losses (B,), the outputs (B, O) and the weighted derivatives by z (B, O).
+        """
         losses, outputs, d = self.centred.rows(z, y)
         d *= weights[:, None]
         return losses, outputs, d

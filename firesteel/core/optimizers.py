@@ -142,11 +142,25 @@ class Optimizer(Spec, kw_only=True):
         return COMPILED.get(type(self).step)
 
     def numbers(self, t: int) -> tuple[float, ...]:
-        """Return the coefficients of step t for the compiled loop."""
+        """Return the coefficients of a step for the compiled loop.
+
+        Args:
+            t: The number of the step, counted from 1.
+        """
         raise NotImplementedError
 
     def stepped(self, theta: Array, g: Array, s: Array, t: int) -> bool:
-        """Take step t in compiled code if that is available and faster; return whether it was taken."""
+        """Take a step in compiled code, if that is available and faster.
+
+        Args:
+            theta: The parameters, as in `step`.
+            g: The gradient, as in `step`.
+            s: The moments, as in `step`.
+            t: The number of the step, counted from 1.
+
+        Returns:
+            Whether the step was taken.
+        """
         name, last = self.loop, len(s) - 1
         loop = faster(name, theta.size) if name else None
         if loop is None:
@@ -155,15 +169,38 @@ class Optimizer(Spec, kw_only=True):
         return True
 
     def rate(self, t: int) -> float:
-        """Return the learning rate of step t, counted from 1."""
+        """Return the learning rate of a step.
+
+        Args:
+            t: The number of the step, counted from 1.
+        """
         return self.learning_rate.at(t - 1) if isinstance(self.learning_rate, Schedule) else self.learning_rate
 
     def at_rate(self, learning_rate: float) -> Self:
-        """Return this optimizer with another learning rate."""
+        """Return this optimizer with another learning rate.
+
+        Args:
+            learning_rate: The learning rate, at least 0.
+
+        Example:
+            >>> from firesteel.optimizers import Adam
+            >>> Adam(0.01).at_rate(0.1)
+            Adam(learning_rate=0.1)
+        """
         return replace(self, learning_rate=learning_rate)
 
     def scaled(self, factor: float, pace: float = 1.0) -> Self:
-        """Return this optimizer with its learning rate multiplied by a factor, and its schedule's steps by a pace."""
+        """Return this optimizer with its learning rate multiplied.
+
+        Args:
+            factor: The factor of the learning rate.
+            pace: The factor of the steps at which a schedule is read; it has no effect without a schedule.
+
+        Example:
+            >>> from firesteel.optimizers import Adam
+            >>> Adam(0.01).scaled(2.0)
+            Adam(learning_rate=0.02)
+        """
         if factor == pace == 1.0:
             return self
         if isinstance(self.learning_rate, Schedule):

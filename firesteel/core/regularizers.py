@@ -40,7 +40,14 @@ class Regularizer(Spec):
     joint: ClassVar[bool] = False
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise ConfigError if weights of this shape cannot have the penalty."""
+        """Check that weights of a shape can have the penalty.
+
+        Args:
+            shape: The shape of the weights.
+
+        Raises:
+            ConfigError: If they cannot (`config-shape`).
+        """
 
     def add(self, w: Array, g: Array | None) -> float:
         """Return the penalty on the weights, and add its derivative to the gradient.
