@@ -162,8 +162,8 @@ REFUSED = {
     "no picture": (none, [], 3, "contains no pictures"),
     "a size": (None, ["--size", "5"], 2, "--size 5: give height and width"),
     "no size": (None, ["--size", "0x5"], 2, "--size 0x5: give height and width"),
-    "a format": (None, ["--to", "npz"], 2, "--to does not apply to"),
-    "a label": (None, ["--label", "class"], 2, "--label does not apply to"),
+    "a format": (None, ["--to", "npz"], 2, "--to cannot be used with"),
+    "a label": (None, ["--label", "class"], 2, "--label cannot be used with"),
 }
 
 

@@ -149,7 +149,7 @@ def test_the_order_of_rows_does_not_change_a_bit():
 
 def test_the_gradient_strategy_refuses_layers_that_need_batches():
     made = model(BatchNormalization())
-    with pytest.raises(ConfigError, match="LayerNormalization in place of BatchNormalization") as caught:
+    with pytest.raises(ConfigError, match="LayerNormalization instead of BatchNormalization") as caught:
         fit(made, strategy="gradient")
     assert caught.value.code == "config-strategy"
     fit(model(LayerNormalization()), strategy="gradient")

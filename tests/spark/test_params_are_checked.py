@@ -140,7 +140,7 @@ LATE = [
         "positiveLabel='a': it must be a word of a text or Boolean label, and column 'label' is",
     ),
     ({"thresholds": [0.5] * 3, "layers": [2, 3, 4]}, "there must be 4, one per class"),
-    ({"classWeights": {3: 1.0}}, "there is no class 3: they are 0 to 2"),
+    ({"classWeights": {3: 1.0}}, "there is no class 3: the classes are 0 to 2"),
     ({"classWeights": {0: 0.0, 1: 0.0, 2: 0.0}}, "not all 0"),
     ({"layers": [3, 4, 3]}, "column 'features' has 2 features"),
     ({"layers": [2, 4, 2]}, "a class outside the range: 2"),

@@ -51,7 +51,7 @@ def test_arguments_that_go_with_no_frame_are_refused(spark):
     with pytest.raises(ConfigError, match="^validation_split='x'"):
         pack(frame, ["a", "b"], validation_split="x")
     for kind in (ROWS, (X, Y), X):
-        with pytest.raises(ConfigError, match="^validation_data must be a DataFrame, as x is one"):
+        with pytest.raises(ConfigError, match="^validation_data must be a DataFrame like x"):
             network().fit(frame, features=["a", "b"], validation_data=kind, verbose=0)
     with pytest.raises(ConfigError, match=r"^validation_data must be \(x, y\)"):
         network().fit(X, Y, validation_data=frame, verbose=0)
