@@ -40,6 +40,8 @@ def run(command: str) -> None:
 def check(page: str) -> None:
     """Run a page's python blocks and `firesteel` commands in order, and compare what the blocks print with the page.
 
+    A block of commands that begins with "```console {.norun}" is left out.
+
     The blocks share a namespace.  Numbers with a point may differ by 0.05, everything else not at all.
     """
     names: dict[str, object] = {}
