@@ -35,6 +35,11 @@ class Param:
         by_row: Whether a batch uses few of its rows, and a step updates only those.  Then `touched(x)` returns the
             numbers of the rows that inputs x use; where a step has only these rows, `p["place"]` holds the place of
             each among them.
+
+    Example:
+        >>> from firesteel.core.initializers import Constant
+        >>> Param((3,), Constant(0.5)).shape
+        (3,)
     """
 
     shape: Shape

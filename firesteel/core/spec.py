@@ -159,6 +159,12 @@ def number(
         below: What the value must be less than.
         why: What the number is, for messages.
         other: Resolves a spec, or the config of one, that is allowed in place of a number.
+
+    Example:
+        >>> class Scaled(Spec):
+        ...     factor: float = number(1.0, above=0.0, why="it is what inputs are multiplied by")
+        >>> Scaled(2).factor
+        2.0
     """
     rule = "a number with " if max(low, above) > -math.inf or below < math.inf else "a finite number"
 
@@ -187,9 +193,20 @@ def finite(got: object) -> float:
 
 
 def numbers(default: Any = MISSING, *, low: float = -math.inf, why: str) -> Any:
-    """Declare a tuple of finite floats with low <= value.
+    """Declare a field of one or more finite floats, a tuple, with low <= value.
 
     Sequences, arrays and single numbers are accepted, and None if that is the default.
+
+    Args:
+        default: The default; without one the field is required.
+        low: The least value.
+        why: What the numbers are, for messages.
+
+    Example:
+        >>> class Scaled(Spec):
+        ...     factors: tuple[float, ...] = numbers(low=0.0, why="inputs are multiplied by them")
+        >>> Scaled([1, 2]).factors
+        (1.0, 2.0)
     """
 
     def check(owner: str, name: str, got: Any) -> tuple[float, ...] | None:
@@ -213,7 +230,19 @@ def numbers(default: Any = MISSING, *, low: float = -math.inf, why: str) -> Any:
 
 
 def integer(default: int | Any = MISSING, *, low: int, why: str) -> Any:
-    """Declare an integer field with low <= value."""
+    """Declare an integer field with low <= value.
+
+    Args:
+        default: The default value; without one the field is required.
+        low: The least value.
+        why: What the number is, for messages.
+
+    Example:
+        >>> class Scaled(Spec):
+        ...     times: int = integer(1, low=1, why="it is the number of repetitions")
+        >>> Scaled(times=3).times
+        3
+    """
 
     def check(owner: str, name: str, got: object) -> int:
         value = whole(got)
@@ -234,7 +263,17 @@ def whole(got: Any) -> int | None:
 
 
 def flag(default: bool) -> Any:
-    """Declare a field that is True or False."""
+    """Declare a field that is True or False.
+
+    Args:
+        default: The default value.
+
+    Example:
+        >>> class Scaled(Spec):
+        ...     inverse: bool = flag(False)
+        >>> Scaled().inverse
+        False
+    """
 
     def check(owner: str, name: str, got: object) -> bool:
         if not isinstance(got, bool):
@@ -251,13 +290,34 @@ def later(declared: Any) -> Any:
 
 
 def optional(declared: Any) -> Any:
-    """Declare a field that is None, the default, or what another declaration allows."""
+    """Declare a field that is None by default, or a value that another declaration allows.
+
+    Args:
+        declared: The other declaration, such as `number(...)`.
+
+    Example:
+        >>> class Scaled(Spec):
+        ...     limit: float | None = optional(number(low=0.0, why="it is the largest output"))
+        >>> Scaled().limit is None, Scaled(6).limit
+        (True, 6.0)
+    """
     check = declared.metadata["check"]
     return field(default=None, metadata={"check": lambda *given: None if given[-1] is None else check(*given)})
 
 
 def word(default: str, *others: str | None) -> Any:
-    """Declare a field that is one of a few words, or None if that is among them."""
+    """Declare a field that is one of a few words, or None if that is among them.
+
+    Args:
+        default: The default word.
+        others: The other words that are allowed; None allows None.
+
+    Example:
+        >>> class Scaled(Spec):
+        ...     padding: str = word("valid", "same")
+        >>> Scaled("same").padding
+        'same'
+    """
     known = (default, *others)
 
     def check(owner: str, name: str, got: object) -> object:
@@ -269,7 +329,19 @@ def word(default: str, *others: str | None) -> Any:
 
 
 def choice(default: Any, resolve: Callable[[Any], Any]) -> Any:
-    """Declare a field that holds another spec, given as the spec, its name or its config; so may be the default."""
+    """Declare a field that holds another spec, such as an initializer; its name or its config may be passed too.
+
+    Args:
+        default: The default: a spec, its name or its config.
+        resolve: Turns a spec, a name or a config into the spec, such as `firesteel.initializers.get`.
+
+    Example:
+        >>> from firesteel import initializers
+        >>> class Scaled(Spec):
+        ...     start: initializers.Initializer | str = choice("ones", initializers.get)
+        >>> Scaled("zeros").start
+        Zeros()
+    """
     default = default if default is MISSING else resolve(default)
     return field(default=default, metadata={"check": lambda owner, name, got: resolve(got)})
 
