@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import unquote
 
 __all__ = [
-    "HIDDEN",
     "ConfigError",
     "DataError",
     "DivergenceError",
