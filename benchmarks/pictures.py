@@ -140,7 +140,8 @@ def products(network: Network, batch: int, cores: int) -> Turn:
     rows, work = batch // cores, list[Callable[[], Any]]()
 
     def add(n: int, inputs: int, units: int, wants: bool) -> None:
-        x, w, d = (np.ones(shape, np.float32) for shape in ((n, inputs), (inputs, units), (n, units)))
+        # zeros, because repeated products of other numbers overflow; written, so that every page is in memory
+        x, w, d = (np.full(shape, 0, np.float32) for shape in ((n, inputs), (inputs, units), (n, units)))
         work.append(lambda: np.dot(x, w, out=d))
         work.append(lambda: np.dot(x.T, d, out=w))
         if wants:

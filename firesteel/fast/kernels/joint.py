@@ -16,7 +16,7 @@ from firesteel.core.network import Part
 from firesteel.core.types import Array, Shape, Stream, Views
 from firesteel.fast.kernels import convolution
 from firesteel.fast.kernels.convolution import behind, convolved
-from firesteel.fast.kernels.pooling import picked, taken, tiled, unbend
+from firesteel.fast.kernels.pooling import picked, settled, taken, tiled, unbend
 
 __all__ = ["LOOPS", "Jointly", "pictured"]
 
@@ -64,8 +64,9 @@ def normalize(x: Array, m: Array, scale: Array, gamma: Array, beta: Array, at: A
     u = np.uint64
     h, w, channels, scaled, shifted, bent = at[9], at[10], at[11], len(gamma) > 0, len(beta) > 0, at[13] > 0
     tall, wide, down, right, below, across = at[14], at[15], at[16], at[17], at[18], at[19]
-    size = w * channels
+    size, pooled = w * channels, across * channels
     line, ms, by = np.empty(size, x.dtype), np.empty(size, x.dtype), np.empty(size, x.dtype)
+    best = np.empty((2, 2, pooled), x.dtype)
     gammas, betas = np.empty(size, x.dtype), np.empty(size, x.dtype)
     tiled(m, w, ms)
     tiled(scale, w, by)
@@ -85,12 +86,13 @@ def normalize(x: Array, m: Array, scale: Array, gamma: Array, beta: Array, at: A
         for number in range(tall * wide):
             first = ((top + number // wide) * w + number % wide) * channels
             picked(x, first, right * channels, across, channels, line)
-            for q in range(u(across * channels)):
+            for q in range(u(pooled)):
                 v = (line[q] - ms[q]) * by[q]
                 v = v * gammas[q] if scaled else v
                 v = v + betas[q] if shifted else v
                 line[q] = v if not bent or v > 0 or v != v else 0
-            taken(line, across * channels, number, pool * across * channels, y, won)
+            taken(line, pooled, number, best)
+        settled(best, pooled, tall * wide, pool * pooled, y, won)
 
 
 def slopes(
