@@ -1,4 +1,4 @@
-"""Layers under Keras's names and arguments, and merging layers as functions of lists of values.
+"""Layers with Keras's names and arguments, and functions that call merging layers, such as `add`.
 
 `add([a, b])` is short for `Add()([a, b])`.  The mathematics of the layers is in `firesteel.core.layers`.
 """
@@ -14,12 +14,12 @@ from firesteel.core.layers import *  # noqa: F403
 
 __all__ = [*core.__all__, "add", "average", "concatenate", "dot", "maximum", "minimum", "multiply", "subtract"]
 
-INPUTS = "List of values of a network, or of arrays of shape (batch, ...)."
-RETURNS = "    The merged value; an array if the inputs are arrays."
+INPUTS = "List of symbolic tensors of a network, or of arrays of shape (batch, ...)."
+RETURNS = "    The merged symbolic tensor, or an array if the inputs are arrays."
 
 
 def functional(kind: type[core.Layer]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate the functional form of a layer: complete its docstring from the layer's class.
+    """Return a decorator that writes the docstring of a function such as `add` from its layer's class.
 
     Args:
         kind: The layer's class.
@@ -46,47 +46,47 @@ def functional(kind: type[core.Layer]) -> Callable[[Callable[..., Any]], Callabl
 
 @functional(core.Add)
 def add(inputs: Any, **more: Any) -> Any:
-    """Functional form of `Add`."""
+    """Add inputs elementwise, with the layer `Add`."""
     return core.Add(**more)(inputs)
 
 
 @functional(core.Subtract)
 def subtract(inputs: Any, **more: Any) -> Any:
-    """Functional form of `Subtract`."""
+    """Subtract the second of two inputs from the first, with the layer `Subtract`."""
     return core.Subtract(**more)(inputs)
 
 
 @functional(core.Multiply)
 def multiply(inputs: Any, **more: Any) -> Any:
-    """Functional form of `Multiply`."""
+    """Multiply inputs elementwise, with the layer `Multiply`."""
     return core.Multiply(**more)(inputs)
 
 
 @functional(core.Average)
 def average(inputs: Any, **more: Any) -> Any:
-    """Functional form of `Average`."""
+    """Average inputs elementwise, with the layer `Average`."""
     return core.Average(**more)(inputs)
 
 
 @functional(core.Maximum)
 def maximum(inputs: Any, **more: Any) -> Any:
-    """Functional form of `Maximum`."""
+    """Return the elementwise maximum of inputs, with the layer `Maximum`."""
     return core.Maximum(**more)(inputs)
 
 
 @functional(core.Minimum)
 def minimum(inputs: Any, **more: Any) -> Any:
-    """Functional form of `Minimum`."""
+    """Return the elementwise minimum of inputs, with the layer `Minimum`."""
     return core.Minimum(**more)(inputs)
 
 
 @functional(core.Concatenate)
 def concatenate(inputs: Any, axis: int = -1, **more: Any) -> Any:
-    """Functional form of `Concatenate`."""
+    """Concatenate inputs along an axis, with the layer `Concatenate`."""
     return core.Concatenate(axis, **more)(inputs)
 
 
 @functional(core.Dot)
 def dot(inputs: Any, axes: Any = -1, **more: Any) -> Any:
-    """Functional form of `Dot`."""
+    """Return the dot product of two inputs along an axis of each, with the layer `Dot`."""
     return core.Dot(axes, **more)(inputs)

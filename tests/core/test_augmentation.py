@@ -464,7 +464,7 @@ def test_training_repeats_to_the_bit_and_a_saved_model_predicts_the_same(tmp_pat
     [
         (
             lambda: RandomTranslation(1.5, 0.1),
-            "height_factor must be a number from -1 to 1, or two such numbers: it is the shift",
+            "height_factor must be a number from -1 to 1, or two such numbers: height_factor is the range",
         ),
         (lambda: RandomTranslation(0.1, "0.1"), "width_factor must be a number from -1 to 1, or two such"),
         (
@@ -481,7 +481,7 @@ def test_training_repeats_to_the_bit_and_a_saved_model_predicts_the_same(tmp_pat
         (lambda: RandomShear(2), "x_factor must be a number from -1 to 1, or two such"),
         (
             lambda: RandomElasticTransform(2),
-            "factor must be a number from 0 to 1, or two such numbers: it is the probability",
+            "factor must be a number from 0 to 1, or two such numbers: factor is the range",
         ),
         (lambda: RandomElasticTransform(scale=(-1, 1)), "scale must be a number from 0 to 1, or two such"),
         (

@@ -123,7 +123,7 @@ def test_a_report_counts_the_units_of_all_axes_and_shows_no_first_layer():
 
 
 def test_piecewise_linear_refuses_several_axes():
-    with pytest.raises(ConfigError, match=r"reads values with one axis, but its input has shape \(3, 1\)"):
+    with pytest.raises(ConfigError, match=r"needs rows with one axis, but its input has shape \(3, 1\)"):
         PiecewiseLinear([[0.0, 1.0]]).output_shape((3, 1))
 
 
@@ -163,9 +163,9 @@ def test_softmax_sums_to_1_along_its_axis(axis, along):
 
 @pytest.mark.parametrize("axis", [2, -2])
 def test_an_axis_that_rows_do_not_have_is_refused_at_build(axis):
-    with pytest.raises(ConfigError, match=r"needs axis -?2, but a value of shape \(3,\) has axes 1 to 1"):
+    with pytest.raises(ConfigError, match=r"needs axis -?2, but an input of shape \(3,\) has axes 1 to 1"):
         Network.chain((Dense(3), Softmax(axis)), 4)
-    with pytest.raises(ConfigError, match=r"needs axis -?2, but a value of shape \(3,\) has axes 1 to 1"):
+    with pytest.raises(ConfigError, match=r"needs axis -?2, but an input of shape \(3,\) has axes 1 to 1"):
         Network.chain((Dense(3), PReLU(shared_axes=axis)), 4)
 
 

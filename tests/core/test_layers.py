@@ -335,7 +335,7 @@ def test_bounds_apply_at_inference_only():
 def test_normalizations_accept_the_last_axis_by_either_number(kind):
     assert kind(axis=-1) == kind() and kind(axis=-1).to_config() == kind().to_config()
     assert kind(axis=3).output_shape((4, 5, 2)) == (4, 5, 2) and kind(axis=1).output_shape((7,)) == (7,)
-    with pytest.raises(ConfigError, match=r"last axis, 3 or -1 of a value of shape \(4, 5, 2\)"):
+    with pytest.raises(ConfigError, match=r"last axis, 3 or -1 for an input of shape \(4, 5, 2\)"):
         kind(axis=1).output_shape((4, 5, 2))
     for wrong in (0, 1.5, "last", None, (1, 2)):
         with pytest.raises(ConfigError, match="axis"):

@@ -108,32 +108,32 @@ def test_derivatives_do_not_share_memory():
 @pytest.mark.parametrize("layer", [LAYERS[kind.__name__] for kind in MERGES], ids=repr)
 def test_a_merging_layer_in_a_chain_is_refused_with_advice(layer):
     with pytest.raises(
-        ConfigError, match=r"merges 2( or more)? values and was called on 1, of shape \(4,\)"
+        ConfigError, match=r"merges 2( or more)? inputs but was called on 1, of shape \(4,\)"
     ) as caught:
         Network.chain((Dense(4), layer), 3)
     assert caught.value.code == "config-shape" and f"{layer!r}([a, b])" in str(caught.value)
 
 
 SHAPES = [
-    (Subtract(), [(3,)] * 3, "merges 2 values and was called on 3"),
-    (Dot(1), [(3,)] * 3, "merges 2 values and was called on 3"),
-    (Add(), [(2, 3), (4,)], r"Add\(\) cannot merge values of shapes \(2, 3\) and \(4,\)"),
-    (Average(), [(3,), (2,), (3,)], r"values of shapes \(3,\) and \(2,\) and \(3,\)"),
-    (Multiply(), [(2, 3), (3, 3)], "aligned at the last axis, lengths must be equal or 1"),
+    (Subtract(), [(3,)] * 3, "merges 2 inputs but was called on 3"),
+    (Dot(1), [(3,)] * 3, "merges 2 inputs but was called on 3"),
+    (Add(), [(2, 3), (4,)], r"Add\(\) cannot merge inputs of shapes \(2, 3\) and \(4,\)"),
+    (Average(), [(3,), (2,), (3,)], r"inputs of shapes \(3,\) and \(2,\) and \(3,\)"),
+    (Multiply(), [(2, 3), (3, 3)], "counted from the last axis, lengths must be equal or 1"),
     (Concatenate(), [(2, 3), (3, 3)], r"shapes \(2, 3\) and \(3, 3\): all axes except axis 2"),
     (Concatenate(1), [(2, 3), (2,)], "all axes except axis 1"),
     (
         Concatenate(2),
         [(3,), (3,)],
-        r"Concatenate\(axis=2\) needs axis 2, but a value of shape \(3,\) has axes 1 to 1",
+        r"Concatenate\(axis=2\) needs axis 2, but an input of shape \(3,\) has axes 1 to 1",
     ),
     (Concatenate(-2), [(3,), (3,)], "needs axis -2"),
-    (Dot(-1), [(3,), (4,)], "axis 1 of the first and axis 1 of the second must be equal"),
+    (Dot(-1), [(3,), (4,)], "axis 1 of the first input must be as long as axis 1 of the second"),
     (Dot((1, 2)), [(3,), (4,)], "needs axis 2"),
-    (Reshape((2, 4)), [(2, 3)], r"does not fit a value of shape \(2, 3\), which has 6 numbers: \(2, 4\) needs 8"),
-    (Reshape((4, -1)), [(2, 3)], r"which has 6 numbers: \(4, -1\) needs a multiple of 4"),
-    (Permute((2, 1)), [(3,)], r"reads values with 2 axes, but its input has shape \(3,\)"),
-    (RepeatVector(2), [(2, 3)], r"repeats values with one axis, but its input has shape \(2, 3\)"),
+    (Reshape((2, 4)), [(2, 3)], r"does not fit an input of shape \(2, 3\), which has 6 values: \(2, 4\) needs 8"),
+    (Reshape((4, -1)), [(2, 3)], r"which has 6 values: \(4, -1\) needs a multiple of 4"),
+    (Permute((2, 1)), [(3,)], r"needs rows with 2 axes, but its input has shape \(3,\)"),
+    (RepeatVector(2), [(2, 3)], r"needs rows with one axis, but its input has shape \(2, 3\)"),
 ]
 
 

@@ -353,6 +353,6 @@ def test_a_config_with_a_field_too_many_or_too_few_is_refused():
 def test_an_error_says_name_rule_value_and_reason():
     message = str(refused(lambda: Dropout(1.5)))
     assert message == (
-        "Dropout(rate=1.5): rate must be a number with 0.0 <= rate < 1.0: it is the fraction of units to drop "
+        "Dropout(rate=1.5): rate must be a number with 0.0 <= rate < 1.0: rate is the fraction of units to drop "
         "[config-value]"
     )

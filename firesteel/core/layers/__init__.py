@@ -1,4 +1,4 @@
-"""The registry of layers, with Keras's names and arguments; each file has the mathematics of one family."""
+"""Registry of all layers, with Keras's names and arguments; each module implements one family of layers."""
 
 from firesteel.core.layer import Layer
 from firesteel.core.layers.activation import ACTIVATIONS as ACTIVATIONS

@@ -1,4 +1,4 @@
-"""Activation functions: each layer computes values and derivatives together.
+"""Activation functions as layers; each layer computes the function and its derivative.
 
 Most are functions of single values; softmax and log-softmax are functions of whole rows.  Values and derivatives are
 accurate over the dtype's whole range, including tails and infinities; docs/reliability.md lists the errors.  Names,
@@ -57,10 +57,10 @@ __all__ = [
 
 
 class ElementwiseActivation(Layer):
-    """Base of activations of single values."""
+    """Base class of elementwise activations."""
 
     def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        """Return y and a function that computes dy/dx, both of x's shape and dtype."""
+        """Return y = f(x) and a function without arguments that returns dy/dx, both of x's shape and dtype."""
         raise NotImplementedError
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
@@ -74,7 +74,7 @@ class ElementwiseActivation(Layer):
 
 
 class Rectifier:
-    """Base of rectifiers, which are linear or constant below a threshold."""
+    """Base class of the ReLU variants: leaky, with a maximum, or with a threshold."""
 
     negative_slope: float = 0.0
     max_value: float | None = None
@@ -107,7 +107,7 @@ class Relu(Rectifier, ElementwiseActivation):
 
 
 def max_value(given: object) -> float | None:
-    """Return the largest output of a rectifier; None for no limit."""
+    """Check the argument `max_value` of `ReLU`: return it as a float, or None for no limit."""
     if given is None:
         return None
     if not 0.0 <= finite(given) < math.inf:
@@ -118,7 +118,7 @@ def max_value(given: object) -> float | None:
 
 
 class ReLU(Rectifier, ElementwiseActivation):
-    """Rectified linear unit (ReLU), optionally leaky, limited or thresholded.
+    """Rectified linear unit (ReLU), optionally leaky, with a maximum or with a threshold.
 
     `y = min(x, max_value)` for x > threshold, and `y = negative_slope (x - threshold)` otherwise.
     The derivative is `negative_slope` at the threshold and 0 at `max_value`.  The shape is unchanged.
@@ -145,8 +145,8 @@ class ReLU(Rectifier, ElementwiseActivation):
     """
 
     max_value: float | None = choice(None, max_value)
-    negative_slope: float = number(0.0, low=0.0, why="it is the slope below the threshold")
-    threshold: float = number(0.0, low=0.0, why="inputs up to it are cut off")
+    negative_slope: float = number(0.0, low=0.0, why="negative_slope is the slope of outputs below the threshold")
+    threshold: float = number(0.0, low=0.0, why="threshold is the largest input that counts as negative")
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 
@@ -175,13 +175,13 @@ class LeakyReLU(Rectifier, ElementwiseActivation):
     Source: Maas et al. 2013; default slopes as in Keras.
     """
 
-    negative_slope: float = number(0.3, low=0.0, why="it is the slope below 0")
+    negative_slope: float = number(0.3, low=0.0, why="negative_slope is the slope of outputs below 0")
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 
 
 def resolve_shared_axes(given: object) -> tuple[int, ...] | None:
-    """Return the axes that share one parameter, given as one number or several; None for no axes."""
+    """Check the argument `shared_axes` of `PReLU`: return a tuple of axes, or None for no shared axes."""
     if given is None:
         return None
     found = tuple(whole(one) or 0 for one in (given if isinstance(given, tuple | list) else [given]))
@@ -235,7 +235,10 @@ class PReLU(Layer):
         return {"alpha": Param(sides, drawn, penalty, constraint(self.alpha_constraint))}
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        """Apply the layer; the gradient of alpha is the sum of `d_y * x` over rows and shared axes, where x <= 0."""
+        """Return the outputs of PReLU and a function for backpropagation.
+
+        The gradient of alpha is the sum of `d_y * x` over rows and shared axes, where x <= 0.
+        """
         alpha, below = p["alpha"], np.minimum(x, x.dtype.type(0))
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
@@ -311,7 +314,7 @@ class HardShrink(ElementwiseActivation):
     Source: Donoho and Johnstone 1994.
     """
 
-    threshold: float = number(0.5, low=0.0, why="it is the largest absolute value that becomes 0")
+    threshold: float = number(0.5, low=0.0, why="threshold is the largest absolute value that is set to 0")
 
     def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         inside = np.abs(x) <= self.threshold
@@ -331,7 +334,7 @@ class SoftShrink(ElementwiseActivation):
     Source: Donoho and Johnstone 1994.
     """
 
-    threshold: float = number(0.5, low=0.0, why="it is subtracted from the absolute value")
+    threshold: float = number(0.5, low=0.0, why="threshold is the number subtracted from the absolute value")
 
     def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         most = x.dtype.type(self.threshold)
@@ -353,7 +356,7 @@ class Squareplus(ElementwiseActivation):
     Source: Barron 2021.
     """
 
-    b: float = number(4.0, above=0.0, why="its square root is twice the output at 0")
+    b: float = number(4.0, above=0.0, why="the output at 0 is sqrt(b) / 2")
 
     def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         number = x.dtype.type
@@ -398,14 +401,14 @@ FAR = 1000.0
 
 
 def logistic(x: Array) -> Array:
-    """Return 1 / (1 + exp(-x))."""
+    """Return the sigmoid of each element, 1 / (1 + exp(-x))."""
     return _logistic(x)[0]
 
 
 def _logistic(x: Array) -> tuple[Array, Array]:
-    """Return 1 / (1 + q) and q = exp(-x).
+    """Return the sigmoid s = 1 / (1 + q) and q = exp(-x); the derivative of s is q s^2.
 
-    For large or infinite q the first is computed as exp(x), which is tiny but not 0.
+    For large or infinite q, s is computed as exp(x), which is tiny but not 0.
     """
     q = np.negative(x)
     with np.errstate(over="ignore"):
@@ -498,7 +501,7 @@ class ELU(ElementwiseActivation):
     Source: Clevert et al. 2016.
     """
 
-    alpha: float = number(1.0, why="outputs tend to -alpha far below 0")
+    alpha: float = number(1.0, why="-alpha is the limit of the outputs for large negative inputs")
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 
@@ -523,7 +526,7 @@ class Celu(ElementwiseActivation):
     Source: Barron 2017.
     """
 
-    alpha: float = number(1.0, above=0.0, why="outputs tend to -alpha far below 0")
+    alpha: float = number(1.0, above=0.0, why="-alpha is the limit of the outputs for large negative inputs")
 
     def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         low = np.minimum(x, 0) / x.dtype.type(self.alpha)
@@ -649,7 +652,7 @@ LARGE = (
 
 
 def _ratio(x: Array, polynomials: tuple[tuple[float, ...], tuple[float, ...]]) -> Array:
-    """Return numerator(x) / denominator(x), by Horner's rule."""
+    """Return the quotient of two polynomials at x, by Horner's rule, given their coefficients."""
     values = []
     for first, *others in polynomials:
         value = np.full_like(x, first)
@@ -661,7 +664,10 @@ def _ratio(x: Array, polynomials: tuple[tuple[float, ...], tuple[float, ...]]) -
 
 
 def gaussian(x: Array) -> Array:
-    """Return exp(-x^2 / 2) accurately: x^2 is split in two, because exp would amplify its rounding error."""
+    """Return exp(-x^2 / 2), accurate to the last digits of the dtype.
+
+    x^2 is split into two terms, because exp would amplify its rounding error.
+    """
     size = np.minimum(np.abs(x), 40)  # beyond 40 the result is 0 in float64
     coarse = np.trunc(size * 16)
     coarse *= 0.0625  # its square is exact
@@ -757,7 +763,9 @@ class Softmax(Layer):
         return inputs[0]
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        """Apply the layer to values whose last axis sums to 1; `dy_k/dx_j = y_k (1[j = k] - y_j)`.
+        """Return the softmax of x along `axis` and a function for backpropagation.
+
+        `dy_k/dx_j = y_k (1[j = k] - y_j)`, where 1[j = k] is 1 for j = k and 0 otherwise.
 
         The outputs sum to 1, so subtracting one number from all derivatives of a row does not change the result.
         That of the largest output is subtracted: its term in the sum is then 0, and no digits are lost near 0 and 1.
@@ -774,7 +782,7 @@ class Softmax(Layer):
         return y, pull
 
     def along(self, x: Array) -> tuple[Array, Pull]:
-        """Apply the layer along an axis of values with several axes."""
+        """Return the softmax along `axis` of x with more than two axes, and a function for backpropagation."""
         at = place(self, self.axis, x.shape[1:]) + 1
         y, back = by_rows(self, {}, swap_with_last(x, at))
 
@@ -785,12 +793,12 @@ class Softmax(Layer):
 
 
 def swap_with_last(x: Array, at: int) -> Array:
-    """Return x with this axis and the last one exchanged."""
+    """Return x with axis `at` and the last axis exchanged, as a contiguous array."""
     return np.ascontiguousarray(x.swapaxes(at, -1))
 
 
 def log_softmax(x: Array) -> Array:
-    """Return x - log sum exp(x) of each row of x (B, O).
+    """Return the log-softmax, x - log sum exp(x), of each row of x (B, O).
 
     With the row's maximum subtracted, the sum is 1 plus the other terms, which keep their digits in log1p.
     """
@@ -811,7 +819,9 @@ class LogSoftmax(Layer):
     """
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        """Apply the layer; `dy_k/dx_j = 1[j = k] - exp(y_j)`.
+        """Return the log-softmax of x along the last axis and a function for backpropagation.
+
+        `dy_k/dx_j = 1[j = k] - exp(y_j)`, where 1[j = k] is 1 for j = k and 0 otherwise.
 
         `1 - exp(y)` is computed from y, so it keeps its digits where exp(y) is close to 1.
         """
@@ -857,7 +867,7 @@ ACTIVATIONS: dict[str, Layer | None] = {
 
 
 def activation(given: object) -> str:
-    """Return the registered name of an activation.
+    """Check an argument `activation`: return the registered name of the activation.
 
     Args:
         given: A name, compared without case and underscores; a function of `firesteel.activations`; or None for

@@ -1,4 +1,4 @@
-"""Resolvers for arguments that several layers share; each accepts every form that users may write."""
+"""Functions that check and convert the arguments common to several layers, such as `input_dim`."""
 
 from firesteel.core import constraints, regularizers
 from firesteel.core.constraints import Constraint
@@ -11,7 +11,7 @@ __all__ = ["constraint", "input_dim", "input_shape", "regularizer"]
 
 
 def input_dim(given: object) -> int | None:
-    """Return the number of inputs of a first layer; None infers it from the data."""
+    """Check the argument `input_dim`: return it as an integer, or None to infer it from the data."""
     if given is None:
         return None
     value = whole(given)
@@ -21,7 +21,7 @@ def input_dim(given: object) -> int | None:
 
 
 def input_shape(given: object) -> Shape | None:
-    """Return the shape of a first layer's rows, such as `(784,)`; None infers it from the data."""
+    """Check the argument `input_shape`: return a tuple such as `(784,)`, or None to infer it from the data."""
     if given is None:
         return None
     sides = given if isinstance(given, tuple | list) else ()
@@ -35,10 +35,10 @@ def input_shape(given: object) -> Shape | None:
 
 
 def regularizer(given: object) -> Regularizer | None:
-    """Return the regularizer for a name, an object or a config; None means no penalty."""
+    """Return a regularizer object, given an object, a name or a config; None for no penalty."""
     return None if given is None else regularizers.get(given)
 
 
 def constraint(given: object) -> Constraint | None:
-    """Return the constraint for a name, an object or a config; None means no constraint."""
+    """Return a constraint object, given an object, a name or a config; None for no constraint."""
     return None if given is None else constraints.get(given)

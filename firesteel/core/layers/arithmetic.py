@@ -1,4 +1,4 @@
-"""Arithmetic operators of symbolic values: each operator calls a layer."""
+"""Arithmetic operators of symbolic tensors; each operator adds a layer to the network."""
 
 from numbers import Real
 from typing import Any
@@ -9,7 +9,7 @@ __all__ = ["Arithmetic"]
 
 
 class Arithmetic:
-    """Base of symbolic values: + - * combine them with values and numbers, and / divides them by numbers."""
+    """Base class of symbolic tensors: + - * with symbolic tensors and numbers, and / by numbers."""
 
     __array_ufunc__ = None  # makes an array on the left defer to this class
 
@@ -25,14 +25,14 @@ class Arithmetic:
     def __truediv__(self, other: object) -> Any:
         if not isinstance(other, Real) or not other:
             raise ConfigError(
-                f"a value of a network can be divided only by a number other than 0, not by {other}",
+                f"a symbolic tensor cannot be divided by {other}: the divisor must be a number other than 0",
                 code="config-call",
             )
         return scaled(self, 1.0 / float(other), 0.0)
 
     def __rtruediv__(self, other: object) -> Any:
         raise ConfigError(
-            f"cannot divide {other} by a value of a network: the divisor must be a number", code="config-call"
+            f"cannot divide {other} by a symbolic tensor: the divisor must be a number", code="config-call"
         )
 
     def __neg__(self) -> Any:
@@ -51,7 +51,7 @@ def _called(name: str, *values: object) -> Any:
 
 
 def scaled(value: object, scale: Any, offset: Any) -> Any:
-    """Return value * scale + offset."""
+    """Return the symbolic tensor value * scale + offset, computed by the layer `Rescaling`."""
     from firesteel.core import layers
 
     return layers.Rescaling(float(scale), float(offset))(value)

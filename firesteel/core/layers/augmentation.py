@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Warping(_RandomLayer):
-    """Base of layers that move the pixels of images."""
+    """Base class of layers that transform images geometrically, such as rotation and zoom."""
 
     displaces: ClassVar[bool] = False
     """Whether pixels are also displaced one by one, by `displacements`."""
@@ -45,13 +45,13 @@ class Warping(_RandomLayer):
 
     @property
     def sampling(self) -> Sampling | None:
-        """How images are read between and beyond their pixels; None if only exact pixel positions occur."""
+        """Interpolation between pixels and fill mode beyond the edges; None if neither is needed."""
         given: Any = self
         value = given.fill_value if given.fill_mode == "constant" else 0.0
         return Sampling(given.fill_mode, given.interpolation, value)
 
     def maps(self, rng: Stream, rows: int, height: int, width: int) -> Array:
-        """Draw the affine map of each image, (rows, 3, 3), from output positions (x, y, 1) to input positions."""
+        """Draw a random affine map for each image, (rows, 3, 3), from output to input positions (x, y, 1)."""
         raise NotImplementedError
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
@@ -59,7 +59,10 @@ class Warping(_RandomLayer):
 
 
 def warp(x: Array, layers: Sequence[Warping], streams: Sequence[Stream]) -> tuple[Array, Pull]:
-    """Return images (B, H, W, C) warped by consecutive layers, and the pullback."""
+    """Transform images (B, H, W, C) by several geometric layers; return them and a backpropagation function.
+
+    The maps of the layers are multiplied, so pixels are interpolated only once.
+    """
     n, height, width, _ = x.shape
     maps = np.broadcast_to(np.eye(3), (n, 3, 3))
     for layer, stream in zip(layers, streams, strict=True):
@@ -69,8 +72,8 @@ def warp(x: Array, layers: Sequence[Warping], streams: Sequence[Stream]) -> tupl
     last: Any = layers[-1]
     moved = last.displacements(streams[-1], n, height, width).astype(x.dtype) if last.displaces else None
 
-    def places(piece: slice) -> list[Array]:
-        """Return the input positions of the output pixels of a piece: rows and columns."""
+    def sources(piece: slice) -> list[Array]:
+        """Return the input row and the input column that each output pixel reads, for a slice of the images."""
         i, j = (down, right) if moved is None else (down + moved[piece, 0], right + moved[piece, 1])
         found = []
         for a, b, c in (maps[piece, at, :, None, None].swapaxes(0, 1) for at in (1, 0)):
@@ -79,7 +82,7 @@ def warp(x: Array, layers: Sequence[Warping], streams: Sequence[Stream]) -> tupl
 
     y = np.empty_like(x, order="C")
     for piece in pieces(n, height * width):
-        y[piece] = how.read(x[piece], *places(piece))
+        y[piece] = how.read(x[piece], *sources(piece))
     inside = clip_in_place(y, last.value_range) if last.displaces else None
 
     def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
@@ -87,14 +90,14 @@ def warp(x: Array, layers: Sequence[Warping], streams: Sequence[Stream]) -> tupl
             return None
         d, d_y = np.empty_like(y), d_y if inside is None else d_y * inside
         for piece in pieces(n, height * width):
-            d[piece] = how.pull(d_y[piece], x[piece].shape, *places(piece))
+            d[piece] = how.pull(d_y[piece], x[piece].shape, *sources(piece))
         return d
 
     return y, pull
 
 
 class Warp(Warping):
-    """Consecutive layers that move pixels, as one: draws all maps and interpolates once."""
+    """Several consecutive geometric augmentation layers, merged into one that interpolates only once."""
 
     layers: tuple[Warping, ...]
 
@@ -105,14 +108,14 @@ class Warp(Warping):
 
 
 class Unchanged(Layer):
-    """Identity: `y = x`.  Stands for a layer whose work a preceding `Warp` does."""
+    """Identity layer, `y = x`, in place of an augmentation layer that was merged into a `Warp`."""
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         return x, lambda d_y, g, wants_x: d_y
 
 
 def fuse_warps(plan: list[Any]) -> None:
-    """Fuse consecutive layers that move pixels: put one `Warp` into the plan of a network.
+    """Merge consecutive geometric augmentation layers of a network into one `Warp`, in place.
 
     The first layer does the work of all, and the others become the identity, so values and parts keep their numbers.
     A `RandomElasticTransform` ends such a sequence, because layers after it would read between its positions.
@@ -136,13 +139,16 @@ def fuse_warps(plan: list[Any]) -> None:
 
 
 def planned(plan: list[Any], shapes: Sequence[Shape], params: Sequence[Mapping[str, Param]]) -> tuple[int, int]:
-    """Fuse layers that move pixels in a network's plan; then plan the windows as `windows.planned` does."""
+    """Merge augmentation layers; return the number of images processed together and the work per image.
+
+    See `windows.planned` for the arguments and the result.
+    """
     fuse_warps(plan)
     return windows.planned(plan, shapes, params)
 
 
 def affine_maps(rows: int, *entries: Array | float) -> Array:
-    """Return affine maps (rows, 3, 3) with these six entries in their first two lines."""
+    """Return matrices of affine maps, (rows, 3, 3), given the six entries of their first two lines."""
     found = np.zeros((rows, 3, 3))
     for at, entry in enumerate(entries):
         found[:, at // 3, at % 3] = entry
@@ -155,13 +161,13 @@ KINDS: Any = "bilinear", "nearest"
 
 
 def symmetric(why: str, **rest: Any) -> Any:
-    """Declare a factor: two numbers that bound a random draw per image, or one number f for (-f, f)."""
+    """Declare a field for a range of random numbers within [-1, 1]: two numbers, or one number f for (-f, f)."""
     return two_numbers(low=-1.0, high=1.0, signs=(-1, 1), why=why, **rest)
 
 
 def fill_value() -> Any:
-    """Declare the field `fill_value`."""
-    return number(0.0, why="it is the value beyond the edges for fill_mode='constant'")
+    """Declare the field `fill_value`: the pixel value beyond the edges for fill_mode="constant"."""
+    return number(0.0, why="fill_value is the pixel value beyond the edges for fill_mode='constant'")
 
 
 class RandomTranslation(Warping):
@@ -192,8 +198,8 @@ class RandomTranslation(Warping):
         (-0.2, 0.2)
     """
 
-    height_factor: Any = symmetric("it is the shift as a share of the height")
-    width_factor: Any = symmetric("it is the shift as a share of the width")
+    height_factor: Any = symmetric("height_factor is the range of the vertical shift as a fraction of the height")
+    width_factor: Any = symmetric("width_factor is the range of the horizontal shift as a fraction of the width")
     fill_mode: str = word(*FILLS)
     interpolation: str = word(*KINDS)
     _: KW_ONLY
@@ -232,7 +238,7 @@ class RandomRotation(Warping):
         array([1., 1., 1., 1.])
     """
 
-    factor: Any = symmetric("it is the angle as a share of a full turn")
+    factor: Any = symmetric("factor is the range of the angle as a fraction of a full turn")
     fill_mode: str = word(*FILLS)
     interpolation: str = word(*KINDS)
     _: KW_ONLY
@@ -274,8 +280,10 @@ class RandomZoom(Warping):
         (0.1, 0.2)
     """
 
-    height_factor: Any = symmetric("an image shows 1 + factor times its height", exclusive=True)
-    width_factor: Any = symmetric("an image shows 1 + factor times its width", exclusive=True, default=None)
+    height_factor: Any = symmetric("the output shows 1 + height_factor times the image's height", exclusive=True)
+    width_factor: Any = symmetric(
+        "the output shows 1 + width_factor times the image's width", exclusive=True, default=None
+    )
     fill_mode: str = word(*FILLS)
     interpolation: str = word(*KINDS)
     _: KW_ONLY
@@ -316,8 +324,8 @@ class RandomShear(Warping):
         ((-0.2, 0.2), (0.0, 0.0))
     """
 
-    x_factor: Any = symmetric("it is the horizontal shift per line", default=(0.0, 0.0))
-    y_factor: Any = symmetric("it is the vertical shift per column", default=(0.0, 0.0))
+    x_factor: Any = symmetric("x_factor is the range of the horizontal shift per line", default=(0.0, 0.0))
+    y_factor: Any = symmetric("y_factor is the range of the vertical shift per column", default=(0.0, 0.0))
     interpolation: str = word(*KINDS)
     fill_mode: str = word(*FILLS)
     fill_value: float = fill_value()
@@ -403,9 +411,9 @@ class RandomElasticTransform(Warping):
     displaces = True
 
     factor: Any = two_numbers(
-        (0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="it is the probability of a distortion"
+        (0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="factor is the range of the probability of a distortion"
     )
-    scale: Any = two_numbers((0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="it is the strength")
+    scale: Any = two_numbers((0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="scale is the range of the strength")
     interpolation: str = word(*KINDS)
     fill_mode: str = word(*FILLS)
     fill_value: float = fill_value()
@@ -416,7 +424,7 @@ class RandomElasticTransform(Warping):
         return affine_maps(rows, 1, 0, 0, 0, 1, 0)
 
     def displacements(self, rng: Stream, rows: int, height: int, width: int) -> Array:
-        """Return each pixel's displacement down and to the right, (rows, 2, H, W), in float32."""
+        """Draw each pixel's random displacement, down and to the right, in pixels: (rows, 2, H, W), float32."""
         chance, threshold, scale = uniform(rng, rows, self.factor, (0.0, 1.0), self.scale)
         deviation = scale * (0.05 * min(height, width))
         far = np.arange(max(height, width))

@@ -1,6 +1,6 @@
-"""The functional API: calling a layer on values of a network makes a new value.
+"""The functional API: calling a layer on symbolic tensors returns a new symbolic tensor.
 
-A value references the layer that makes it and the values that it is made from, so the nodes of a network can be
+A tensor references the layer that computes it and the tensors that the layer reads, so the nodes of a network can be
 collected from its outputs.  `firesteel/core/network.py` runs them.
 """
 
@@ -23,22 +23,22 @@ from firesteel.errors import ConfigError
 __all__ = ["Tensor", "called", "copied", "flat", "matched", "nodes_of", "row_of", "arity", "tensor"]
 
 NUMBERS = itertools.count()
-"""Values are numbered in the order of their creation, so that a network computes them in the order of the code."""
+"""Tensors are numbered in the order of their creation, so that a network computes them in the order of the code."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tensor(Arithmetic):
-    """Symbolic value of a network: an input, or the result of a layer called on other values.
+    """Symbolic tensor of a network: an input, or the output of a layer called on other symbolic tensors.
 
     Args:
-        layer: The layer that makes it.
-        args: The values that the layer is called on; empty for an input.
+        layer: The layer that computes the tensor.
+        args: The tensors that the layer is called on; empty for an input.
         row: Shape of one row.
-        index: Position among the values that the layer makes.
-        scope: Models whose call made it, such as "base/".
+        index: Position among the outputs of the layer.
+        scope: Models whose call created the tensor, such as "base/".
         number: Position in the order of creation.
         owner: Owner of the weights: the same object if a layer is called twice.
-        results: Number of values that the layer makes.
+        results: Number of outputs of the layer.
 
     Example:
         >>> from firesteel.layers import Dense, Input
@@ -58,7 +58,7 @@ class Tensor(Arithmetic):
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """The shape of the value, with None for the batch axis."""
+        """Shape of the tensor, with None for the batch axis."""
         return (None, *self.row)
 
     def __repr__(self) -> str:
@@ -66,13 +66,13 @@ class Tensor(Arithmetic):
 
     def __iter__(self) -> Iterator[Any]:
         raise ConfigError(
-            f"{self} is a symbolic value without numbers and cannot be iterated: to get numbers, call a model",
+            f"{self} is a symbolic tensor without numbers and cannot be iterated: to get numbers, call a model",
             code="config-call",
         )
 
 
 def tensor(given: Any, reader: object) -> Tensor:
-    """Return a layer's argument as a value; an `Input` is a value, too.
+    """Check an argument that a layer is called on: return a `Tensor` unchanged, and an `Input` as a `Tensor`.
 
     Args:
         given: The argument.
@@ -87,7 +87,7 @@ def tensor(given: Any, reader: object) -> Tensor:
     if isinstance(given, Tensor):
         return given
     what = (
-        f"{given}, which was not called itself"
+        f"the layer {given}, not on its output"
         if isinstance(given, Layer)
         else f"an object of type {type(given).__name__}"
     )
@@ -99,7 +99,7 @@ def tensor(given: Any, reader: object) -> Tensor:
 
 
 def flat(values: Sequence[Any]) -> list[Any]:
-    """Return the values that a layer was called on, passed one by one or as a list."""
+    """Return the inputs of a layer call as one list; they may be passed one by one or as lists."""
     return [one for value in values for one in (value if isinstance(value, list | tuple) else [value])]
 
 
@@ -110,20 +110,20 @@ def called(
     owner: Layer | None = None,
     training: bool | None = None,
 ) -> Any:
-    """Return the result of a layer called on values: a `Tensor`, or a tuple of them if it makes several.
+    """Call a layer on symbolic tensors: return its output, or a tuple if the layer has several outputs.
 
     Arrays are computed immediately if the layer has no weights (see `computed`).
 
     Args:
         layer: The layer.
-        values: The values that it is called on.
+        values: The tensors or arrays that the layer is called on.
         scope: The model whose call this is part of, such as "base/".
         owner: Owner of the weights; None for the layer itself.
         training: False makes the layer behave in training as at inference.
 
     Raises:
-        ConfigError: An argument is not a value, their number is wrong, or `training` is True (`config-call`), or
-            shapes do not fit (`config-shape`).
+        ConfigError: An argument is not a tensor, the number of arguments is wrong, or `training` is True
+            (`config-call`), or shapes do not fit (`config-shape`).
     """
     if isinstance(layer, Input):
         raise ConfigError(f"{layer} is an input and cannot be called: call a layer on it", code="config-call")
@@ -132,11 +132,14 @@ def called(
         return computed(layer, given, training)
     args = tuple([tensor(value, layer) for value in given])
     if not args:
-        raise ConfigError(f"{_named(layer)} was called without a value: pass one", code="config-call")
+        raise ConfigError(
+            f"{_named(layer)} was called without an input: call it on an Input or on the output of another layer",
+            code="config-call",
+        )
     owner, rows = owner or layer, [arg.row for arg in args]
     least, most = arity(layer)
     if not least <= len(args) <= most:
-        wanted = f"{least} value{'s' if least > 1 else ''}"
+        wanted = f"{least} input{'s' if least > 1 else ''}"
         raise ConfigError(
             f"{_named(layer)} takes {wanted} but was called on {len(args)}: merge them first, as with Concatenate()",
             code="config-call",
@@ -145,21 +148,21 @@ def called(
         layer = Flatten(layer.input_shape, size=math.prod(rows[0]), name=layer.name)
     if training:
         raise ConfigError(
-            f"{_named(layer)} was called with training=True: leave it out, because layers train only in fit",
+            f"{_named(layer)} was called with training=True: leave training out, because layers train only in fit",
             code="config-call",
         )
     if training is False and any(part.random or part.joint for part in layer.parts()):
         layer = InUse(layer, name=layer.name)
     try:
         if layer.inputs not in (None, rows[0][-1], math.prod(rows[0])):
-            raise ConfigError(f"it reads {layer.inputs} inputs", code="config-shape")
+            raise ConfigError(f"the layer reads rows of {layer.inputs} values", code="config-shape")
         made: Any = rows[0]
         for part in layer.parts():
             made = part.output_shape(*rows)
             part.params(*rows)
             rows = [made] if part.results == 1 else list(made)
     except ConfigError as error:
-        read = " and ".join(f"{_named(arg.layer)} of shape {arg.shape}" for arg in args)
+        read = " and ".join(f"the output of {_named(arg.layer)}, of shape {arg.shape}" for arg in args)
         why = error.args[0].removesuffix(f" [{error.code}]")
         raise ConfigError(f"{_named(layer)} does not fit {read}: {why}", code=error.code) from None
     number = next(NUMBERS)
@@ -168,7 +171,7 @@ def called(
 
 
 def computed(layer: Layer, arrays: Sequence[Array], training: bool | None) -> Any:
-    """Return the result of a layer without weights on arrays (B, ...), at inference.
+    """Return the output of a layer without weights on arrays (B, ...), in inference mode.
 
     Args:
         layer: The layer.
@@ -185,11 +188,11 @@ def computed(layer: Layer, arrays: Sequence[Array], training: bool | None) -> An
     """
     if training:
         raise ConfigError(
-            f"{_named(layer)}: a layer called on arrays always runs in inference mode: leave training= out",
+            f"{_named(layer)}: a layer called on arrays always runs in inference mode: leave training out",
             code="config-call",
         )
     if any(one.ndim < 2 or one.dtype.kind not in "biuf" for one in arrays):
-        raise ConfigError(f"{_named(layer)} was called on arrays that are not rows of numbers", code="config-call")
+        raise ConfigError(f"{_named(layer)} needs numeric arrays of shape (batch, ...)", code="config-call")
     x: Any = [one if one.dtype.name in ("float32", "float64") else one.astype(np.float32) for one in arrays]
     if isinstance(layer, Flatten):
         layer = Reshape((-1,))
@@ -207,7 +210,7 @@ def computed(layer: Layer, arrays: Sequence[Array], training: bool | None) -> An
 
 
 def arity(layer: Layer) -> tuple[int, float]:
-    """Return the smallest and largest number of values that a layer takes.
+    """Return the smallest and the largest number of inputs that a layer can be called on.
 
     Example:
         >>> from firesteel.core.layers import Add, Dense
@@ -224,13 +227,13 @@ def arity(layer: Layer) -> tuple[int, float]:
 
 
 def _named(layer: object) -> str:
-    """Return the text that stands for a layer in messages: its description and its name, if it has one."""
+    """Return a layer's description for messages, followed by the layer's name if it has one."""
     name = getattr(layer, "name", None)
     return f"{layer} ({name!r})" if name else str(layer)
 
 
 def has_axes(layers: Sequence[Layer], row: Shape) -> bool | None:
-    """Return whether rows with several axes reach a Flatten or the end of a chain; None if layers do not fit.
+    """Return whether rows have several axes at a `Flatten` or after the last layer; None if shapes do not fit.
 
     Args:
         layers: The chain.
@@ -248,7 +251,7 @@ def has_axes(layers: Sequence[Layer], row: Shape) -> bool | None:
 
 
 def row_of(layers: Sequence[Layer], inputs: int) -> Shape | None:
-    """Return the shape of a row if layers read values with several axes; else None.
+    """Return the shape of one input row if a chain of layers needs several axes, as for images; else None.
 
     Images count as flat rows for layers that accept those.
 
@@ -266,19 +269,19 @@ def row_of(layers: Sequence[Layer], inputs: int) -> Shape | None:
 
 
 def matched(name: str, inputs: Sequence[Tensor], given: Sequence[Tensor]) -> dict[int, Tensor]:
-    """Return the values that a model is called on, by the `id` of its inputs.
+    """Match the tensors that a model is called on with its inputs: return tensors by the `id` of the input.
 
     Args:
         name: The model's name.
         inputs: Its inputs.
-        given: The values.
+        given: The tensors that the model is called on.
 
     Raises:
         ConfigError: Their number differs (`config-inputs`), or a shape differs (`config-shape`).
     """
     if len(given) != len(inputs):
         raise ConfigError(
-            f"{name} has {len(inputs)} inputs but was called on {len(given)} values", code="config-inputs"
+            f"{name} has {len(inputs)} inputs but was called on {len(given)} tensors", code="config-inputs"
         )
     for one, value in zip(inputs, given, strict=True):
         if one.row != value.row:
@@ -289,16 +292,16 @@ def matched(name: str, inputs: Sequence[Tensor], given: Sequence[Tensor]) -> dic
 def copied(
     outputs: Sequence[Tensor], known: dict[int, Tensor], scope: str, training: bool | None = None
 ) -> list[Tensor]:
-    """Return outputs rebuilt from other values, with the same layers and weights.
+    """Rebuild the outputs of a network on other inputs, with the same layers and weights.
 
     Args:
-        outputs: The values to rebuild.
-        known: Replacements for values that are not rebuilt, by `id`.
+        outputs: The tensors to rebuild.
+        known: Replacements of tensors that are not rebuilt, such as inputs, by `id`.
         scope: The model that is called, such as "base/".
         training: False makes its layers behave in training as at inference.
 
     Raises:
-        ConfigError: Layers do not fit the other values.
+        ConfigError: Layers do not fit the shapes of the new inputs.
     """
     needed, waiting = dict[int, Tensor](), list(outputs)
     while waiting:
@@ -316,14 +319,14 @@ def copied(
 
 
 def nodes_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list[Tensor], dict[int, int]]:
-    """Return the nodes that compute outputs from inputs, in the order of the code.
+    """Return the layer calls that compute outputs from inputs, in the order in which they were made.
 
     Args:
         inputs: The inputs of a network.
         outputs: Its outputs.
 
     Returns:
-        One value for each call of a layer, and the number of each value in the network, by its `id`.
+        One tensor for each layer call, and the number of each tensor in the network, by its `id`.
 
     Raises:
         ConfigError: An input is listed twice, is not read, or is missing (`config-graph`).
@@ -348,7 +351,7 @@ def nodes_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list[
     for at, one in enumerate(inputs):
         if id(one) not in used:
             raise ConfigError(
-                f"input {at}, {_named(one.layer)}, does not affect the outputs: leave it out",
+                f"input {at}, {_named(one.layer)}, does not affect the outputs: remove it from the inputs",
                 code="config-graph",
             )
     made, at = [needed[number] for number in sorted(needed)], len(inputs)

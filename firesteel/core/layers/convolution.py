@@ -27,7 +27,9 @@ __all__ = ["Conv1D", "Conv2D", "Convolve", "Convolving", "accumulate"]
 
 
 class Convolve(Sliding):
-    """Convolution without checks: sum of x w over a window, plus b.  `Conv1D` and `Conv2D` are compiled to it.
+    """Linear part of `Conv1D` and `Conv2D`: the convolution and the bias, without the activation.
+
+    Arguments are not checked.
 
     Shapes: x (B, H, W, C), w (k, l, C / groups, O), b (O,), y (B, h, w, O); for sequences without H, k and h.
     """
@@ -48,7 +50,7 @@ class Convolve(Sliding):
 
     @property
     def axes(self) -> int:  # type: ignore[override]
-        """2 for images, 1 for sequences."""
+        """Number of spatial axes: 2 for images, 1 for sequences."""
         return len(self.kernel)
 
     @property
@@ -81,7 +83,7 @@ class Convolve(Sliding):
         at, filters, shape = self.place(x.shape[1:]), self.filters, x.shape
         x, w, per = at.padded(as_pictures(x)), p["w"].reshape(-1, filters), math.prod(at.places)
         y = np.empty((len(x) * per, filters), x.dtype)
-        groups = list(zip(*(_shares(size, self.groups) for size in (x.shape[3], filters)), strict=True))
+        groups = list(zip(*(_group_slices(size, self.groups) for size in (x.shape[3], filters)), strict=True))
         for piece in at.pieces(len(x)):
             rows = slice(piece.start * per, piece.stop * per)
             for read, made in groups:
@@ -107,14 +109,14 @@ class Convolve(Sliding):
         return y.reshape(len(x), *self.shaped(at, filters)), pull
 
 
-def _shares(size: int, groups: int) -> list[slice]:
-    """Return the channels of each group."""
+def _group_slices(size: int, groups: int) -> list[slice]:
+    """Return the slice of channels of each group of a grouped convolution."""
     each = size // groups
     return [slice(first, first + each) for first in range(0, size, each)]
 
 
 def accumulate(into: Array, part: Array, piece: slice) -> None:
-    """Accumulate the parts of pieces in an array: assign the first piece's part and add the others."""
+    """Add the term `part` of a slice of the batch to the array `into`; the first slice overwrites it."""
     if piece.start:
         into += part
     else:
@@ -122,24 +124,24 @@ def accumulate(into: Array, part: Array, piece: slice) -> None:
 
 
 class Convolving(Layer):
-    """Base of convolution layers: a layer with sliding windows, followed by an activation."""
+    """Base class of convolution layers: a convolution, followed by an activation."""
 
     @property
     def inputs(self) -> int | None:
-        """Number of values in an image, or None to infer it."""
+        """Number of values in one input image or sequence; None to infer it from the data."""
         given: Shape | None = getattr(self, "input_shape", None)
         return None if given is None else math.prod(given)
 
     def activation_part(self) -> tuple[Layer, ...]:
-        """Return the activation after the convolution, if there is one."""
+        """Return the activation layer in a tuple; an empty tuple for the linear activation."""
         found = ACTIVATIONS[self.activation]
         return () if found is None else (found,)
 
     def settings(self, kernel: str) -> dict[str, Any]:
-        """Return the initializers, regularizers and constraints of kernel and bias, as arguments.
+        """Return the initializers, regularizers and constraints of kernel and bias, as keyword arguments.
 
         Args:
-            kernel: Prefix of the kernel's arguments, such as "depthwise".
+            kernel: Prefix of the layer's own arguments for the kernel, such as "depthwise".
         """
         names, whats = ("initializer", "regularizer", "constraint"), {"kernel": kernel, "bias": "bias"}
         return {f"{what}_{name}": getattr(self, f"{said}_{name}") for what, said in whats.items() for name in names}
@@ -206,13 +208,13 @@ class Conv2D(Convolving):
     Source: LeCun et al. 1989; as a matrix product, Chellapilla, Puri and Simard 2006.
     """
 
-    filters: int = integer(low=1, why="it is the number of output channels")
-    kernel_size: Any = sides(2, "it is the height and width of a window")
-    strides: Any = sides(2, "it is the distance between adjacent windows", default=1)
+    filters: int = integer(low=1, why="filters is the number of output channels")
+    kernel_size: Any = sides(2, "kernel_size is the height and width of the kernel")
+    strides: Any = sides(2, "strides are the distances between adjacent windows", default=1)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
-    dilation_rate: Any = sides(2, "it is the distance between adjacent pixels of a window", default=1)
-    groups: int = integer(1, low=1, why="it is the number of groups of channels")
+    dilation_rate: Any = sides(2, "dilation_rate is the distance between adjacent pixels of a window", default=1)
+    groups: int = integer(1, low=1, why="groups is the number of groups of channels")
     activation: str | None = choice(None, activation)
     use_bias: bool = flag(True)
     kernel_initializer: Initializer | str = choice("glorot_uniform", initializers.get)
@@ -278,13 +280,13 @@ class Conv1D(Convolving):
     Source: Waibel et al. 1989 (time-delay networks); causal and dilated, van den Oord et al. 2016.
     """
 
-    filters: int = integer(low=1, why="it is the number of output features")
-    kernel_size: Any = sides(1, "it is the length of a window")
-    strides: Any = sides(1, "it is the distance between adjacent windows", default=1)
+    filters: int = integer(low=1, why="filters is the number of output features")
+    kernel_size: Any = sides(1, "kernel_size is the length of the kernel")
+    strides: Any = sides(1, "strides are the distances between adjacent windows", default=1)
     padding: str = word("valid", "same", "causal")
     data_format: str | None = channels_last()
-    dilation_rate: Any = sides(1, "it is the distance between adjacent steps of a window", default=1)
-    groups: int = integer(1, low=1, why="it is the number of groups of features")
+    dilation_rate: Any = sides(1, "dilation_rate is the distance between adjacent steps of a window", default=1)
+    groups: int = integer(1, low=1, why="groups is the number of groups of features")
     activation: str | None = choice(None, activation)
     use_bias: bool = flag(True)
     kernel_initializer: Initializer | str = choice("glorot_uniform", initializers.get)

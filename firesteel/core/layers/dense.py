@@ -28,7 +28,9 @@ __all__ = ["Dense", "Linear", "product", "runs", "span", "whole"]
 
 
 class Linear(Layer):
-    """Affine map without checks: `y = x w + b`.  A `Dense` layer is compiled to a `Linear` and an activation.
+    """Linear part of a `Dense` layer: `y = x w + b`, without the activation.
+
+    Arguments are not checked.  A `Dense` layer is compiled to a `Linear` and an activation.
 
     Shapes: x (B, I), dense or sparse; w (I, O); b (O,); y (B, O).  Rows with more axes are multiplied along the last
     one: x (B, ..., I), y (B, ..., O).
@@ -116,7 +118,7 @@ class Dense(Layer):
         (None, 64)
     """
 
-    units: int = integer(low=1, why="it is the number of outputs")
+    units: int = integer(low=1, why="units is the number of outputs")
     activation: str | None = choice(None, activation)
     use_bias: bool = flag(True)
     kernel_initializer: Initializer | str = choice("glorot_uniform", initializers.get)
@@ -139,7 +141,7 @@ PRODUCTS = 1 << 18
 
 
 def product(x: CSR, w: Array) -> Array:
-    """Return x w of shape (n, O) for sparse x (n, I) and w (I, O).
+    """Return the matrix product x w, (n, O), of a sparse matrix x (n, I) and a dense matrix w (I, O).
 
     Each row is a product of its own, over as many terms as the row's padded length.
 
@@ -168,7 +170,10 @@ def product(x: CSR, w: Array) -> Array:
 
 
 def _rounded(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return padded lengths: each count rounded up to 0, 1, 2, 4, a multiple of 8, or (above 64) a quarter octave."""
+    """Return the padded lengths of sparse rows: their numbers of entries, rounded up to few distinct lengths.
+
+    The lengths are 0, 1, 2, 4, multiples of 8 up to 64, and four equal steps to each further power of 2.
+    """
     return SHORT.take(counts) if counts.max(initial=0) < len(SHORT) else _steps(counts)
 
 
@@ -184,7 +189,7 @@ SHORT = _steps(np.arange(1 << 10))
 
 
 def runs(parts: Sequence[Layer], shapes: Sequence[Shape]) -> dict[int, list[list[int]]]:
-    """Return the runs of consecutive `Linear` parts in a chain, each part with the ReLU that may follow it.
+    """Find the runs of consecutive `Linear` layers, each with an optional ReLU, in a chain of layers.
 
     A layer with one input is excluded, and a layer with one unit ends its run: NumPy computes their products
     differently.
@@ -210,17 +215,20 @@ def runs(parts: Sequence[Layer], shapes: Sequence[Shape]) -> dict[int, list[list
 
 
 def in_line(plan: Sequence[Any]) -> bool:
-    """Return whether each part reads the output of the part before it and owns its parameters."""
+    """Return whether a network is a chain: each layer reads the previous layer's output and has its own weights."""
     line = [(n, (n,), range(n + 1, n + 2)) for n in range(len(plan))]
     return line == [(part.owner, part.reads, part.makes) for part in plan]
 
 
 def whole(parts: Sequence[Layer], shapes: Sequence[Shape]) -> int | None:
-    """Return the index of the only run if it spans all parts, apart from a leading scaling layer; else None."""
+    """Return the index of the first dense layer if all layers after optional scaling are dense; else None.
+
+    ReLU counts as part of a dense layer.
+    """
     first, found = int(isinstance(parts[0], Rescaling | Standardize)), runs(parts, shapes)
     return first if list(found) == [first] and first + span(found[first]) == len(parts) else None
 
 
 def span(layers: Any) -> int:
-    """Return the number of parts in a run: one for each layer and one for each ReLU."""
+    """Return the number of layers in a run found by `runs`: one for each `Linear` and one for each ReLU."""
     return sum(1 + int(has_relu) for *_, has_relu in layers)

@@ -23,7 +23,9 @@ __all__ = ["DepthwiseConv2D", "DepthwiseConvolve", "SeparableConv2D"]
 
 
 class DepthwiseConvolve(Sliding):
-    """Depthwise convolution without checks: `y_(c M + m)` is the sum of `x_c w_cm` over a window, plus the bias.
+    """Linear part of `DepthwiseConv2D`: the depthwise convolution and the bias, without the activation.
+
+    `y_(c M + m)` is the sum of `x_c w_cm` over a window, plus the bias.  Arguments are not checked.
 
     `DepthwiseConv2D` and `SeparableConv2D` are compiled to it.  Shapes: x (B, H, W, C), w (k, l, C, M), b (C M,),
     y (B, h, w, C M).
@@ -131,12 +133,12 @@ class DepthwiseConv2D(Convolving):
     Source: Sifre 2014; Chollet 2017.
     """
 
-    kernel_size: Any = sides(2, "it is the height and width of a window")
-    strides: Any = sides(2, "it is the distance between adjacent windows", default=1)
+    kernel_size: Any = sides(2, "kernel_size is the height and width of the kernel")
+    strides: Any = sides(2, "strides are the distances between adjacent windows", default=1)
     padding: str = word("valid", "same")
-    depth_multiplier: int = integer(1, low=1, why="it is the number of kernels of each channel")
+    depth_multiplier: int = integer(1, low=1, why="depth_multiplier is the number of kernels of each channel")
     data_format: str | None = channels_last()
-    dilation_rate: Any = sides(2, "it is the distance between adjacent pixels of a window", default=1)
+    dilation_rate: Any = sides(2, "dilation_rate is the distance between adjacent pixels of a window", default=1)
     activation: str | None = choice(None, activation)
     use_bias: bool = flag(True)
     depthwise_initializer: Initializer | str = choice("glorot_uniform", initializers.get)
@@ -198,13 +200,13 @@ class SeparableConv2D(Convolving):
     Source: Chollet 2017.
     """
 
-    filters: int = integer(low=1, why="it is the number of output channels")
-    kernel_size: Any = sides(2, "it is the height and width of a window")
-    strides: Any = sides(2, "it is the distance between adjacent windows", default=1)
+    filters: int = integer(low=1, why="filters is the number of output channels")
+    kernel_size: Any = sides(2, "kernel_size is the height and width of the kernel")
+    strides: Any = sides(2, "strides are the distances between adjacent windows", default=1)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
-    dilation_rate: Any = sides(2, "it is the distance between adjacent pixels of a window", default=1)
-    depth_multiplier: int = integer(1, low=1, why="it is the number of kernels of each channel")
+    dilation_rate: Any = sides(2, "dilation_rate is the distance between adjacent pixels of a window", default=1)
+    depth_multiplier: int = integer(1, low=1, why="depth_multiplier is the number of kernels of each channel")
     activation: str | None = choice(None, activation)
     use_bias: bool = flag(True)
     depthwise_initializer: Initializer | str = choice("glorot_uniform", initializers.get)

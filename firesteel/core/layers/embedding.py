@@ -56,8 +56,8 @@ class Embedding(Layer):
     Source: Bengio et al. 2003, section 2.
     """
 
-    input_dim: int = integer(low=1, why="it is the number of categories")
-    output_dim: int = integer(low=1, why="it is the length of a category's vector")
+    input_dim: int = integer(low=1, why="input_dim is the number of categories")
+    output_dim: int = integer(low=1, why="output_dim is the length of each category's vector")
     embeddings_initializer: Initializer | str = choice("uniform", initializers.get)
     embeddings_regularizer: Regularizer | str | None = choice(None, regularizer)
     embeddings_constraint: Constraint | str | None = choice(None, constraint)
@@ -92,14 +92,14 @@ class Embedding(Layer):
         return {"e": Param((self.input_dim, self.output_dim), initializer, penalty, bound, by_row=self.sparse_steps)}
 
     def touched(self, x: Array) -> npt.NDArray[np.intp]:
-        """Return the numbers of the rows that these inputs select, as one flat array."""
+        """Return the row numbers of the embedding table that the inputs x select, as a flat array."""
         return self._rows(x).reshape(-1)
 
     def _rows(self, x: Array) -> npt.NDArray[np.intp]:
-        """Return the row number that each input selects; raise DataError for inputs that are not category numbers."""
+        """Return the inputs as integer row numbers; raise DataError unless they are category numbers."""
         if self.input_dim > EXACT and x.dtype == np.float32:
             raise ConfigError(
-                f"{self} needs dtype='float64': float32 represents all integers only up to {EXACT:,}",
+                f"{self} needs a model with dtype='float64': float32 represents all integers only up to {EXACT:,}",
                 code="config-dtype",
             )
         return categories(x, self.input_dim)
@@ -115,7 +115,7 @@ class Embedding(Layer):
 
 
 def categories(x: Array, count: int) -> npt.NDArray[np.intp]:
-    """Return category numbers as integers.
+    """Check category numbers, given as floats, and return them as integers.
 
     Args:
         x: Inputs.
@@ -128,26 +128,29 @@ def categories(x: Array, count: int) -> npt.NDArray[np.intp]:
     if bad.any():
         raise DataError(
             f"an embedding of {count:,} categories was given {x[bad][0]:g}; {int(bad.sum()):,} of {x.size:,} values "
-            f"are not categories: categories are integers from 0 to {count - 1:,}",
+            f"are not category numbers: use integers from 0 to {count - 1:,}",
             code="data-category",
         )
     return x.astype(np.intp)
 
 
 def scatter_add(d_y: Array, rows: npt.NDArray[Any], d_e: Array) -> None:
-    """Set d_e (rows of the table, D) to the sums of the derivatives d_y (..., D) of the rows that were selected."""
+    """Write the gradient of an embedding table to d_e: for each row, the sum of d_y over its occurrences.
+
+    d_e has the table's shape, (N, D); d_y (..., D) is the derivative by the vectors that `rows` selects.
+    """
     d_e.fill(0)
     numbers = rows[..., None] * d_e.shape[1] + np.arange(d_e.shape[1])
     np.add.at(d_e.reshape(-1), numbers.reshape(-1), d_y.reshape(-1))  # five times faster than row by row
 
 
 def ahead(plan: Sequence[Any], params: Sequence[dict[str, Param]]) -> tuple[Any, ...]:
-    """Return the parts that must run before an update to find the rows that a batch selects, in order.
+    """Return the layers that must run to find the embedding rows that a batch selects, in order.
 
-    Only parameters with sparse updates need them.
+    They run before an update; only embeddings with `sparse_steps` need them.
 
     Args:
-        plan: The parts of a network.
+        plan: The layer calls of a network, in order.
         params: The parameters of each owner.
 
     Raises:

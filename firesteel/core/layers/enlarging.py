@@ -25,7 +25,9 @@ __all__ = ["Conv2DTranspose", "Cropping2D", "TransposedConvolve", "UpSampling2D"
 
 
 class TransposedConvolve(Sliding):
-    """Transposed convolution without checks: the pullback of a convolution.  `Conv2DTranspose` is compiled to it.
+    """Linear part of `Conv2DTranspose`: the transposed convolution and the bias, without the activation.
+
+    Arguments are not checked.
 
     Shapes: x (B, H, W, C), w (k, l, O, C), b (O,), y (B, h, w, O).  y has one window for each pixel of x.
     """
@@ -63,7 +65,8 @@ class TransposedConvolve(Sliding):
             pads.append((around // 2, around - around // 2))
         if min(made) < 1:
             raise ConfigError(
-                f"Conv2DTranspose has no output for a value of shape {shape}: use a larger kernel or padding='valid'",
+                f"Conv2DTranspose: the output for an input of shape {shape} has no pixels: use a larger kernel or "
+                "padding='valid'",
                 code="config-shape",
             )
         return Windows((*made, self.filters), self.kernel, self.strides, self.dilation, (pads[0], pads[1]))  # type: ignore[arg-type]
@@ -150,13 +153,15 @@ class Conv2DTranspose(Convolving):
     Source: Zeiler et al. 2010; Long, Shelhamer and Darrell 2015.
     """
 
-    filters: int = integer(low=1, why="it is the number of output channels")
-    kernel_size: Any = sides(2, "it is the height and width of a window")
-    strides: Any = sides(2, "it is the distance between adjacent windows", default=1)
+    filters: int = integer(low=1, why="filters is the number of output channels")
+    kernel_size: Any = sides(2, "kernel_size is the height and width of the kernel")
+    strides: Any = sides(2, "strides are the distances between adjacent windows", default=1)
     padding: str = word("valid", "same")
-    output_padding: Any = sides(2, "it is the number of lines added at the end", least=0, default=None)
+    output_padding: Any = sides(
+        2, "output_padding is the number of lines added at the bottom and right", least=0, default=None
+    )
     data_format: str | None = channels_last()
-    dilation_rate: Any = sides(2, "it is the distance between adjacent pixels of a window", default=1)
+    dilation_rate: Any = sides(2, "dilation_rate is the distance between adjacent pixels of a window", default=1)
     activation: str | None = choice(None, activation)
     use_bias: bool = flag(True)
     kernel_initializer: Initializer | str = choice("glorot_uniform", initializers.get)
@@ -185,7 +190,7 @@ class Conv2DTranspose(Convolving):
 
 
 class _ImageLayer(Layer):
-    """Base of layers for images that have no windows."""
+    """Base class of image layers without sliding windows, such as padding and cropping."""
 
     @property
     def inputs(self) -> int | None:
@@ -194,7 +199,7 @@ class _ImageLayer(Layer):
 
 
 def lines(default: int) -> Any:
-    """Declare a field of line counts: ((top, bottom), (left, right)), one number per axis, or one number for all."""
+    """Declare a field for the number of pixel lines at each edge: ((top, bottom), (left, right)), (h, w) or n."""
 
     def check(owner: str, name: str, got: Any) -> tuple[tuple[int, int], ...]:
         pairs = got if isinstance(got, tuple | list) else (got, got)
@@ -248,7 +253,7 @@ class ZeroPadding2D(_ImageLayer):
 
 
 class Cropping2D(_ImageLayer):
-    """Crop images: remove lines at their edges.
+    """Crop images: remove rows and columns of pixels at the edges.
 
     Input shape (B, H, W, C), output shape (B, H - top - bottom, W - left - right, C).
 
@@ -274,12 +279,12 @@ class Cropping2D(_ImageLayer):
     input_shape: Shape | None = choice(None, row_shape)
 
     def place(self, shape: Shape) -> Windows:
-        """Return the positions of the remaining pixels in images of this shape."""
+        """Return the region of an image (H, W, C) that remains after cropping; the removed lines are its `pads`."""
         check_axes("Cropping2D", shape)
         rows, columns = (side - sum(out) for side, out in zip(shape, self.cropping, strict=False))
         if min(rows, columns) < 1:
             raise ConfigError(
-                f"Cropping2D({self.cropping}) leaves nothing of a value of shape {shape}: crop fewer lines",
+                f"Cropping2D({self.cropping}) removes all pixels of an input of shape {shape}: crop fewer lines",
                 code="config-shape",
             )
         return Windows((rows, columns, shape[2]), (1, 1), pads=self.cropping)
@@ -319,7 +324,7 @@ class UpSampling2D(_ImageLayer):
         array([1.  , 1.25, 1.75, 2.  ])
     """
 
-    size: Any = sides(2, "it is the factor of height and width", default=2)
+    size: Any = sides(2, "size is the factor by which height and width grow", default=2)
     data_format: str | None = channels_last()
     interpolation: str = word("nearest", "bilinear")
     input_shape: Shape | None = choice(None, row_shape)
@@ -340,7 +345,7 @@ class UpSampling2D(_ImageLayer):
 
 
 def _interpolation(side: int, times: int) -> Array:
-    """Return the matrix (times side, side) that interpolates linearly between the centers of a line's pixels."""
+    """Return the matrix (times side, side) that enlarges a line of pixels by linear interpolation."""
     at = np.clip((np.arange(side * times) + 0.5) / times - 0.5, 0, side - 1)
     first = np.minimum(np.floor(at).astype(int), max(side - 2, 0))
     weights, lines = np.zeros((side * times, side)), np.arange(side * times)
@@ -351,7 +356,7 @@ def _interpolation(side: int, times: int) -> Array:
 
 
 def _resize(x: Array, down: Array, across: Array) -> Array:
-    """Return images with their columns and lines multiplied by matrices."""
+    """Resize images (B, H, W, C): multiply their height axis by the matrix `down`, their width axis by `across`."""
     n, height, width, channels = x.shape
     lines = np.matmul(np.ascontiguousarray(down), x.reshape(n, height, width * channels))
     found: Array = np.matmul(np.ascontiguousarray(across), lines.reshape(n, len(down), width, channels))

@@ -1,4 +1,4 @@
-"""Joins the outputs of a network with several outputs into one row."""
+"""Layer that joins the outputs of a network with several outputs into one row."""
 
 from dataclasses import MISSING
 from typing import Any
@@ -18,7 +18,7 @@ LINKS = ("linear", "sigmoid", "softmax")
 
 
 def sizes_of(given: Any) -> tuple[int, ...]:
-    """Return the numbers of outputs as a tuple; raise ConfigError unless they are positive integers."""
+    """Check the argument `sizes` of `Heads`: return the number of values of each output, as a tuple."""
     found = [whole(size) for size in given] if isinstance(given, list | tuple) else []
     if not found or not all(size and size > 0 for size in found):
         raise ConfigError(f"sizes={given!r}: it must list the number of values of each output", code="config-value")
@@ -26,7 +26,7 @@ def sizes_of(given: Any) -> tuple[int, ...]:
 
 
 def links_of(given: Any) -> tuple[str, ...]:
-    """Return names of activations as a tuple; raise ConfigError unless losses can be fused with each of them."""
+    """Check the argument `links` of `Heads`: return the name of each output's final activation, as a tuple."""
     found = tuple(given) if isinstance(given, list | tuple) else ("",)
     if not set(found) <= set(LINKS):
         raise ConfigError(
@@ -36,7 +36,7 @@ def links_of(given: Any) -> tuple[str, ...]:
 
 
 class Links(Layer):
-    """Final activations of several outputs, which are consecutive in a row; x and y have shape (B, sum of sizes).
+    """Final activations of several outputs that are joined in one row: x and y have shape (B, sum of sizes).
 
     Example:
         >>> Links((1, 2), ("linear", "softmax")).apply({}, np.array([[3.0, 1.0, 1.0]]))[0]
@@ -49,18 +49,26 @@ class Links(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if inputs[0] != (sum(self.sizes),):
             raise ConfigError(
-                f"outputs of {self.sizes} values do not add up to a row of shape {inputs[0]}", code="config-shape"
+                f"Heads: sizes={self.sizes} must add up to the length of its input, {inputs[0]}", code="config-shape"
             )
         return inputs[0]
 
     @property
     def slices(self) -> list[slice]:
-        """Position of each output in a row."""
+        """Slice of each output in the joined row."""
         ends = np.cumsum(self.sizes).tolist()
         return [slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
 
     def ended(self, number: int, z: Array) -> tuple[Array, Pull | None]:
-        """Return an output and its activation's pullback (None for "linear"), given the output's part of a row."""
+        """Apply the final activation of one output to its logits; return the result and a backpropagation function.
+
+        Args:
+            number: Index of the output.
+            z: The logits, (B, size of the output).
+
+        Returns:
+            The activated output and the function, which is None for "linear".
+        """
         link = ACTIVATIONS[self.links[number]]
         return (z, None) if link is None else link.apply({}, z)
 
@@ -108,7 +116,7 @@ class Heads(Layer):
         super().__post_init__()
         if len(self.sizes) != len(self.links):
             raise ConfigError(
-                f"Heads has {len(self.sizes)} sizes and {len(self.links)} links: pass equally many",
+                f"Heads has {len(self.sizes)} sizes but {len(self.links)} links: pass one of each per output",
                 code="config-shape",
             )
 

@@ -1,4 +1,4 @@
-"""Merging layers, which combine several values into one, and the logarithm used to average probabilities."""
+"""Merging layers, which combine several inputs into one output, and the logarithm of probabilities."""
 
 import functools
 import math
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class _Merge(Layer):
-    """Base of merging layers: they take several values, each of any shape."""
+    """Base class of layers that merge several inputs into one output."""
 
     fewest, most = 2, math.inf
 
@@ -38,24 +38,24 @@ class _Merge(Layer):
             more = "" if self.most == self.fewest else " or more"
             shapes = " and ".join(map(str, inputs))
             raise ConfigError(
-                f"{self!r} merges {self.fewest}{more} values and was called on {len(inputs)}, of shape {shapes}: in "
-                f"the functional API call it on a list, {self!r}([a, b])",
+                f"{self!r} merges {self.fewest}{more} inputs but was called on {len(inputs)}, of shape {shapes}: in "
+                f"the functional API, call it on a list of inputs, {self!r}([a, b])",
                 code="config-shape",
             )
         return self.merged_shape(*inputs)
 
     def merged_shape(self, *inputs: Shape) -> Shape:
-        """Return the shape of the merged value, given an allowed number of inputs."""
+        """Return the shape of an output row, given the shapes of the input rows; their number is already checked."""
         raise NotImplementedError
 
     def shape_error(self, inputs: Sequence[Shape], need: str) -> ConfigError:
-        """Return the error for shapes that cannot be merged."""
+        """Return the ConfigError for inputs whose shapes cannot be merged; `need` states the violated rule."""
         shapes = " and ".join(map(str, inputs))
-        return ConfigError(f"{self!r} cannot merge values of shapes {shapes}: {need}", code="config-shape")
+        return ConfigError(f"{self!r} cannot merge inputs of shapes {shapes}: {need}", code="config-shape")
 
 
 class _Elementwise(_Merge):
-    """Base of elementwise merging layers.
+    """Base class of elementwise merging layers.
 
     Shapes are equal or broadcast as in NumPy: an axis of length 1 is repeated, and missing leading axes count as 1.
     """
@@ -64,14 +64,14 @@ class _Elementwise(_Merge):
         try:
             return np.broadcast_shapes(*inputs)
         except ValueError:
-            raise self.shape_error(inputs, "aligned at the last axis, lengths must be equal or 1") from None
+            raise self.shape_error(inputs, "counted from the last axis, lengths must be equal or 1") from None
 
     def merge(self, x: Sequence[Array]) -> Array:
-        """Return y, given inputs with the same number of axes."""
+        """Return the elementwise result y of the inputs x, which have the same number of axes."""
         raise NotImplementedError
 
     def input_gradients(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
-        """Yield the derivative by each input, each as a separate array of y's shape."""
+        """Yield the derivative with respect to each input, as a new array of y's shape, given d_y, that of y."""
         raise NotImplementedError
 
     def apply(self, p: Views, *x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
@@ -87,14 +87,14 @@ class _Elementwise(_Merge):
 
 
 def _sum_repeated(d: Array, repeated: Shape, shape: Shape) -> Array:
-    """Return the sum of d over the repeated axes, one axis after another, in the input's own shape."""
+    """Sum the derivative d over the axes that broadcasting repeated; return it in the input's own shape."""
     for at in [at for at, side in enumerate(repeated) if side != d.shape[at]]:
         d = np.add.reduce(d, axis=at, keepdims=True)
     return d.reshape(shape)
 
 
 class Add(_Elementwise):
-    """Add values elementwise: `y = x_1 + x_2 + ...`.
+    """Add inputs elementwise: `y = x_1 + x_2 + ...`.
 
     Terms are added in the order of the inputs.  Shapes are equal or broadcast: an axis of length 1 is repeated, so
     (T, F) and (1, F) can be added.
@@ -125,7 +125,7 @@ class Add(_Elementwise):
 
 
 class Subtract(_Elementwise):
-    """Subtract the second of two values from the first, elementwise: `y = x_1 - x_2`.
+    """Subtract the second of two inputs from the first, elementwise: `y = x_1 - x_2`.
 
     Shapes are equal or broadcast: an axis of length 1 is repeated.
 
@@ -154,7 +154,7 @@ class Subtract(_Elementwise):
 
 
 class Multiply(_Elementwise):
-    """Multiply values elementwise: `y = x_1 x_2 ...`.
+    """Multiply inputs elementwise: `y = x_1 x_2 ...`.
 
     Factors are multiplied in the order of the inputs.  Shapes are equal or broadcast: an axis of length 1 is
     repeated.
@@ -177,13 +177,13 @@ class Multiply(_Elementwise):
         return functools.reduce(np.multiply, x)
 
     def input_gradients(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
-        """Yield d_y times the product of all other inputs, which is correct also where an input is 0."""
+        """Yield the derivative with respect to each input: d_y times the product of all other inputs."""
         for at in range(len(x)):
             yield functools.reduce(np.multiply, (*x[:at], *x[at + 1 :]), d_y)
 
 
 class Average(_Elementwise):
-    """Average values elementwise: `y = (x_1 + ... + x_M) / M`.
+    """Average inputs elementwise: `y = (x_1 + ... + x_M) / M`.
 
     Terms are added in the order of the inputs.  Shapes are equal or broadcast: an axis of length 1 is repeated.
 
@@ -204,12 +204,14 @@ class Average(_Elementwise):
     """
 
     fewest = 1
-    centres: tuple[float, ...] | None = later(numbers(None, why="they are already subtracted from the inputs"))
+    centres: tuple[float, ...] | None = later(numbers(None, why="centres are already subtracted from the inputs"))
 
     def merged_shape(self, *inputs: Shape) -> Shape:
         if self.centres is not None and len(self.centres) != len(inputs) * math.prod(inputs[0]):
             raise ConfigError(
-                f"Average has {len(self.centres)} centres, which do not fit {len(inputs)} inputs", code="config-shape"
+                f"Average has {len(self.centres)} centres, which do not fit {len(inputs)} inputs: pass one for "
+                "each value of each input",
+                code="config-shape",
             )
         return super().merged_shape(*inputs)
 
@@ -222,7 +224,7 @@ class Average(_Elementwise):
 
 
 class _Extreme(_Elementwise):
-    """Base of layers that select one of the values at each position."""
+    """Base class of `Maximum` and `Minimum`, which select the value of one input at each position."""
 
     def input_gradients(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
         left = np.ones(y.shape, bool)
@@ -233,7 +235,7 @@ class _Extreme(_Elementwise):
 
 
 class Maximum(_Extreme):
-    """Elementwise maximum of values: `y = max(x_1, x_2, ...)`.
+    """Elementwise maximum of several inputs: `y = max(x_1, x_2, ...)`.
 
     Shapes are equal or broadcast: an axis of length 1 is repeated.  The derivative goes to the largest value, or to
     the first of several equal ones.
@@ -257,7 +259,7 @@ class Maximum(_Extreme):
 
 
 class Minimum(_Extreme):
-    """Elementwise minimum of values: `y = min(x_1, x_2, ...)`.
+    """Elementwise minimum of several inputs: `y = min(x_1, x_2, ...)`.
 
     Shapes are equal or broadcast: an axis of length 1 is repeated.  The derivative goes to the smallest value, or to
     the first of several equal ones.
@@ -281,7 +283,7 @@ class Minimum(_Extreme):
 
 
 class Concatenate(_Merge):
-    """Concatenate values along an axis: `y = [x_1, x_2, ...]`.
+    """Concatenate inputs along an axis: `y = [x_1, x_2, ...]`.
 
     Args:
         axis: Axis to join: 1 is the first of a row, -1 the last.  All other axes must be equal.
@@ -306,7 +308,7 @@ class Concatenate(_Merge):
         rest = {(*shape[:at], *shape[at + 1 :]) if len(shape) > at else None for shape in inputs}
         if len(rest) > 1 or len({len(shape) for shape in inputs}) > 1:
             raise self.shape_error(
-                inputs, f"all axes except axis {at + 1}, along which they are joined, must be equal"
+                inputs, f"all axes except axis {at + 1}, along which inputs are joined, must have equal lengths"
             )
         return (*inputs[0][:at], sum(shape[at] for shape in inputs), *inputs[0][at + 1 :])
 
@@ -320,7 +322,7 @@ class Concatenate(_Merge):
 
 
 class Dot(_Merge):
-    """Dot product of two values along an axis of each: `y_pq = sum_k a_pk b_qk` in each row.
+    """Dot product of two inputs along an axis of each: `y_pq = sum_k a_pk b_qk` in each row.
 
     p runs over all other axes of the first value, and q over those of the second.  Two vectors give one number, of
     shape (1,).  With `normalize`, y is the cosine of the angle: a and b are divided by their norms along k, or by
@@ -348,7 +350,7 @@ class Dot(_Merge):
     normalize: bool = flag(False)
 
     def places(self, *inputs: Shape) -> list[int]:
-        """Return the position of each value's axis in its row's shape."""
+        """Return, for each of the two inputs, the index in its row's shape of the axis to multiply along."""
         both = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
         return [place(self, one, shape) for one, shape in zip(both, inputs, strict=True)]
 
@@ -356,7 +358,7 @@ class Dot(_Merge):
         at = self.places(*inputs)
         if len(set(map(operator.getitem, inputs, at))) > 1:
             raise self.shape_error(
-                inputs, f"axis {at[0] + 1} of the first and axis {at[1] + 1} of the second must be equal"
+                inputs, f"axis {at[0] + 1} of the first input must be as long as axis {at[1] + 1} of the second"
             )
         rest = [side for shape, out in zip(inputs, at, strict=True) for side in (*shape[:out], *shape[out + 1 :])]
         return tuple(rest) or (1,)

@@ -25,7 +25,7 @@ LAST_AXIS: dict[str, Any] = {**axis(-1).metadata, "later": lambda number: number
 
 
 class _Norm:
-    """Base of both normalizations: `y = gamma xhat + beta`, with gamma and beta optional."""
+    """Base class of batch and layer normalization: `y = gamma xhat + beta`, with gamma and beta optional."""
 
     epsilon: float
     center: bool
@@ -35,7 +35,7 @@ class _Norm:
     def output_shape(self, *inputs: Shape) -> Shape:
         if place(self, self.axis, inputs[0]) != len(inputs[0]) - 1:  # type: ignore[arg-type]
             raise ConfigError(
-                f"{self!r} normalizes along the last axis, {len(inputs[0])} or -1 of a value of shape {inputs[0]}: "
+                f"{self!r} normalizes along the last axis, {len(inputs[0])} or -1 for an input of shape {inputs[0]}: "
                 "leave axis out, or move the axis to the end with Permute",
                 code="config-shape",
             )
@@ -46,14 +46,14 @@ class _Norm:
         return found | ({"beta": Param(inputs[0][-1:])} if self.center else {})
 
     def scaled(self, p: Views, xhat: Array) -> Array:
-        """Return y."""
+        """Return the outputs `y = gamma xhat + beta`, given the normalized inputs xhat."""
         y = xhat * p["gamma"] if self.scale else xhat.copy()
         if self.center:
             y += p["beta"]
         return y
 
     def xhat_gradient(self, p: Views, g: Views, xhat: Array, d_y: Array) -> Array:
-        """Write the gradients of gamma and beta to g; return the derivative with respect to xhat."""
+        """Write the gradients of gamma and beta to g; return the derivative by the normalized inputs xhat."""
         if self.center:
             g["beta"][:] = _over_rows(d_y)
         if not self.scale:
@@ -100,8 +100,8 @@ class BatchNormalization(_Norm, Layer):
     """
 
     random = True
-    momentum: float = number(0.99, low=0.0, below=1.0, why="it is the weight of the old average in an update")
-    epsilon: float = number(1e-3, above=0.0, why="it keeps the division finite")
+    momentum: float = number(0.99, low=0.0, below=1.0, why="momentum is the weight of the old average in an update")
+    epsilon: float = number(1e-3, above=0.0, why="epsilon is added to the variance to keep the division finite")
     center: bool = flag(True)
     scale: bool = flag(True)
     input_dim: int | None = choice(None, input_dim)
@@ -115,7 +115,9 @@ class BatchNormalization(_Norm, Layer):
         return super().params(*inputs) | {"mean": mean, "variance": variance}
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        """Apply the layer; in training the pullback stores m and v in the views of the averages, for `update.py`.
+        """Return the normalized outputs and a function for backpropagation.
+
+        In training that function also stores the batch's mean m and variance v in g, where `update.py` reads them.
 
         With d the derivative with respect to xhat: `d_x = (d - mean(d) - xhat mean(d xhat)) / sqrt(v + epsilon)`,
         where the means are over the batch.
@@ -156,7 +158,7 @@ def column_sums(x: Array) -> Array:
 
 
 class BatchMoments(NamedTuple):
-    """Moments of each channel over a batch.
+    """Mean and variance of each channel over a batch.
 
     Args:
         rows: Number of values per channel.
@@ -174,7 +176,7 @@ class BatchMoments(NamedTuple):
 
 
 class JointNormalization(Layer):
-    """Batch normalization of a batch that is processed in pieces: mean and variance cover all pieces.
+    """Batch normalization for a batch that is processed in pieces, with mean and variance over the whole batch.
 
     Each piece contributes, per channel, its number n of values, the sum of x, and the sum of x^2.  The latter is
     computed from the piece's own mean m: `sum (x - m)^2 + m (2 sum x - n m)`, in float64 except for `(x - m)^2`.
@@ -195,14 +197,14 @@ class JointNormalization(Layer):
         return np.concatenate([[float(len(x))], s, squares])
 
     def moments(self, total: Array, dtype: np.dtype[Any]) -> BatchMoments:
-        """Return the moments, given the sums over all pieces."""
+        """Return the mean and variance of each channel, given the sums from `batch_sums` over the whole batch."""
         mean, spread = (total[1:] / total[0]).reshape(2, -1)
         variance = np.maximum(spread - np.square(mean), 0.0)
         inverse = 1.0 / np.sqrt(variance + self.layer.epsilon)
         return BatchMoments(float(total[0]), mean, variance, mean.astype(dtype), inverse.astype(dtype))
 
     def write(self, g: Views, own: Array, of: BatchMoments, rows: float) -> None:
-        """Write the gradient contribution of one piece.
+        """Write the contribution of one piece of the batch to the gradient of the layer's parameters.
 
         Args:
             g: Views of the gradient.
@@ -273,7 +275,7 @@ class LayerNormalization(_Norm, Layer):
     Source: Ba, Kiros and Hinton 2016, equation 4; defaults as in Keras.
     """
 
-    epsilon: float = number(1e-3, above=0.0, why="it keeps the division finite")
+    epsilon: float = number(1e-3, above=0.0, why="epsilon is added to the variance to keep the division finite")
     center: bool = flag(True)
     scale: bool = flag(True)
     input_dim: int | None = choice(None, input_dim)
@@ -281,7 +283,9 @@ class LayerNormalization(_Norm, Layer):
     axis: int = field(default=-1, kw_only=True, metadata=LAST_AXIS, repr=False)
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        """Apply the layer; `d_x = (d - mean(d) - xhat mean(d xhat)) / sqrt(v + epsilon)`, with means over the row."""
+        """Return the normalized outputs and a function for backpropagation.
+
+        `d_x = (d - mean(d) - xhat mean(d xhat)) / sqrt(v + epsilon)`, with means over the row."""
         if x.ndim > 2:
             return by_rows(self, p, x)
         xhat = x - x.mean(axis=1, keepdims=True)

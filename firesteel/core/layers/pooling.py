@@ -23,7 +23,7 @@ __all__ = [
 
 
 class _Pool(Sliding):
-    """Base of pooling layers with windows."""
+    """Base class of pooling layers with sliding windows."""
 
     def place(self, shape: Shape) -> Windows:
         size, strides = self.pool_size, self.strides
@@ -34,7 +34,7 @@ class _Pool(Sliding):
 
 
 class _Max(_Pool):
-    """Base of max pooling."""
+    """Base class of max pooling over images and sequences."""
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         at, shape = self.place(x.shape[1:]), x.shape
@@ -59,12 +59,15 @@ class _Max(_Pool):
 
 
 def _bits(x: Array) -> Array:
-    """Return a contiguous array of numbers as unsigned integers of the same bits, in the same memory."""
+    """Return a view of a contiguous float array as unsigned integers with the same bits."""
     return x.view(f"u{x.dtype.itemsize}")
 
 
 def _selected(chosen: Array, bits: Array) -> Array:
-    """Return the bits where chosen, and 0 elsewhere: about ten times as fast as assigning with a mask."""
+    """Return the integers `bits` where the mask `chosen` is True, and 0 elsewhere.
+
+    This is about ten times as fast as assigning with a mask.
+    """
     masks = chosen.astype(bits.dtype)
     np.negative(masks, out=masks)
     masks &= bits
@@ -72,12 +75,12 @@ def _selected(chosen: Array, bits: Array) -> Array:
 
 
 class _Average(_Pool):
-    """Base of average pooling."""
+    """Base class of average pooling over images and sequences."""
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         at, shape = self.place(x.shape[1:]), x.shape
         x = at.padded(as_pictures(x))
-        share = _shares(at, x)
+        share = _mean_factors(at, x)
         y = np.zeros((len(x), *at.places, shape[-1]), x.dtype)
         for pixel in at.pixels(x):
             y += pixel
@@ -94,8 +97,8 @@ class _Average(_Pool):
         return y.reshape(len(x), *self.shaped(at, shape[-1])), pull
 
 
-def _shares(at: Windows, x: Array) -> Any:
-    """Return the factor for the sum over each window: 1 / number of its pixels inside the image."""
+def _mean_factors(at: Windows, x: Array) -> Any:
+    """Return the factors that turn sums over windows into means: 1 / number of pixels inside the image."""
     if not at.is_padded:
         return x.dtype.type(1.0 / math.prod(at.kernel))
     inside = at.padded(np.ones((1, *at.shape[:2], 1)))
@@ -133,8 +136,8 @@ class MaxPooling2D(_Max):
     Source: Yamaguchi et al. 1990; Riesenhuber and Poggio 1999.
     """
 
-    pool_size: Any = sides(2, "it is the height and width of a window", default=2)
-    strides: Any = sides(2, "it is the distance between adjacent windows", default=None)
+    pool_size: Any = sides(2, "pool_size is the height and width of a window", default=2)
+    strides: Any = sides(2, "strides are the distances between adjacent windows", default=None)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
     input_shape: Shape | None = choice(None, row_shape)
@@ -168,8 +171,8 @@ class MaxPooling1D(_Max):
     """
 
     axes = 1
-    pool_size: Any = sides(1, "it is the length of a window", default=2)
-    strides: Any = sides(1, "it is the distance between adjacent windows", default=None)
+    pool_size: Any = sides(1, "pool_size is the length of a window", default=2)
+    strides: Any = sides(1, "strides are the distances between adjacent windows", default=None)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
     input_shape: Shape | None = choice(None, row_shape)
@@ -204,8 +207,8 @@ class AveragePooling2D(_Average):
     Source: LeCun et al. 1989.
     """
 
-    pool_size: Any = sides(2, "it is the height and width of a window", default=2)
-    strides: Any = sides(2, "it is the distance between adjacent windows", default=None)
+    pool_size: Any = sides(2, "pool_size is the height and width of a window", default=2)
+    strides: Any = sides(2, "strides are the distances between adjacent windows", default=None)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
     input_shape: Shape | None = choice(None, row_shape)
@@ -238,15 +241,15 @@ class AveragePooling1D(_Average):
     """
 
     axes = 1
-    pool_size: Any = sides(1, "it is the length of a window", default=2)
-    strides: Any = sides(1, "it is the distance between adjacent windows", default=None)
+    pool_size: Any = sides(1, "pool_size is the length of a window", default=2)
+    strides: Any = sides(1, "strides are the distances between adjacent windows", default=None)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
     input_shape: Shape | None = choice(None, row_shape)
 
 
 class _Global(Sliding):
-    """Base of global pooling layers."""
+    """Base class of global pooling layers."""
 
     def place(self, shape: Shape) -> Windows:
         return self.windows(shape, shape[: self.axes], (1,) * self.axes)
@@ -257,12 +260,12 @@ class _Global(Sliding):
         return self.shaped(at, inputs[0][-1]) if keeps else inputs[0][-1:]
 
     def result(self, y: Array, shape: Shape) -> Array:
-        """Return pooled values (B, C) in the layer's output shape."""
+        """Return the pooled values y (B, C) in the layer's output shape, given the shape of the inputs."""
         return y.reshape(len(y), *self.output_shape(shape[1:]))
 
 
 class _GlobalAverage(_Global):
-    """Base of global average pooling."""
+    """Base class of global average pooling."""
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         shape, channels = x.shape, x.shape[-1]
@@ -277,7 +280,7 @@ class _GlobalAverage(_Global):
 
 
 class _GlobalMax(_Global):
-    """Base of global max pooling."""
+    """Base class of global max pooling."""
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         shape, channels = x.shape, x.shape[-1]

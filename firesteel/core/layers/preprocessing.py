@@ -1,4 +1,4 @@
-"""Layers that scale the inputs inside the model, by fixed numbers."""
+"""Layers that shift and scale their inputs by fixed numbers, such as `Normalization` and `Rescaling`."""
 
 import math
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ __all__ = ["Normalization", "Rescaling", "Standardize"]
 
 
 def no_gradient(d_y: Array, g: Views, wants_x: bool) -> None:
-    """Return None: the pullback of a layer on sparse rows, which have no input gradient."""
+    """Return None as the input gradient, in backpropagation through a layer on sparse rows."""
 
 
 class Standardize(Layer):
-    """Shift and scale by fixed numbers: `y_i = (x_i - mean_i) factor_i`.
+    """Shift and scale each input by fixed numbers: `y_i = (x_i - mean_i) factor_i`.
 
     There is one mean and factor per input, or one for all.
 
@@ -40,7 +40,7 @@ class Standardize(Layer):
 
     @property
     def random(self) -> bool:  # type: ignore[override]
-        """Whether the layer behaves differently in training."""
+        """Whether the layer behaves differently in training: with bounds, it clips only at inference."""
         return bool(self.bounds)
 
     def moved(self, centre: Sequence[float]) -> "Standardize":
@@ -58,14 +58,14 @@ class Standardize(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(self.mean) not in (1, inputs[0][-1]):
             raise ConfigError(
-                f"Normalization has {len(self.mean)} means but reads {inputs[0][-1]} values: pass one mean for each",
+                f"Normalization has {len(self.mean)} means but reads {inputs[0][-1]} inputs: pass one mean for each",
                 code="config-shape",
             )
         return inputs[0]
 
     @cached_property
     def vectors(self) -> dict[str, tuple[Array, Array]]:
-        """Mean and factor as arrays, for each dtype."""
+        """Arrays of mean and factor for each dtype name, "float32" and "float64"."""
         return {dtype: (np.array(self.mean, dtype), np.array(self.factor, dtype)) for dtype in ("float32", "float64")}
 
     def apply(self, p: Views, x: Features, rng: Stream | None = None) -> tuple[Features, Pull]:
@@ -102,8 +102,8 @@ class Rescaling(Layer):
         array([[2., 3.]])
     """
 
-    scale: float = number(why="it multiplies the inputs")
-    offset: float = number(0.0, why="it is added to the inputs")
+    scale: float = number(why="scale is the factor of the inputs")
+    offset: float = number(0.0, why="offset is the number added to the scaled inputs")
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 
@@ -163,13 +163,13 @@ class Normalization(Layer):
         array([[2., 2.]])
     """
 
-    mean: tuple[float, ...] | None = numbers(None, why="it is subtracted from the inputs")
-    variance: tuple[float, ...] | None = numbers(None, low=0.0, why="the inputs are divided by its square root")
+    mean: tuple[float, ...] | None = numbers(None, why="mean is the number subtracted from each input")
+    variance: tuple[float, ...] | None = numbers(None, low=0.0, why="inputs are divided by sqrt(variance)")
     invert: bool = flag(False)
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
-    bounds: tuple[float, ...] | None = later(numbers(None, why="outputs are clipped to them"))
-    centre: tuple[float, ...] | None = later(numbers(None, why="it is already subtracted from the inputs or outputs"))
+    bounds: tuple[float, ...] | None = later(numbers(None, why="outputs are clipped to these bounds"))
+    centre: tuple[float, ...] | None = later(numbers(None, why="centre is already subtracted from inputs or outputs"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -178,12 +178,12 @@ class Normalization(Layer):
         means, variances = len(self.mean or ()), len(self.variance or ())
         if means != variances:
             raise ConfigError(
-                f"Normalization has {means} means and {variances} variances: pass equally many",
+                f"Normalization has {means} means but {variances} variances: pass one of each for every input",
                 code="config-shape",
             )
 
     def adapt(self, data: Any) -> None:
-        """Compute mean and variance from data.
+        """Set the mean and variance of each input to those of an array of data.
 
         Args:
             data: Array of shape (rows, inputs), for one mean and variance per column, or of images,
@@ -211,7 +211,7 @@ class Normalization(Layer):
             )
         rows = rows.reshape(-1, rows.shape[-1])
         if self.mean is not None:
-            raise ConfigError("this Normalization already has mean and variance: make a new one", code="config-built")
+            raise ConfigError("this Normalization already has mean and variance: use a new one", code="config-built")
         object.__setattr__(self, "mean", tuple(rows.mean(axis=0).tolist()))
         object.__setattr__(self, "variance", tuple(rows.var(axis=0).tolist()))
 

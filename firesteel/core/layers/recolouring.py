@@ -16,7 +16,7 @@ __all__ = ["RandomBrightness", "RandomContrast", "two_numbers", "uniform", "valu
 
 
 def uniform(rng: Stream, rows: int, *ranges: tuple[float, float]) -> Array:
-    """Return random numbers from U(low, high), one per range and row: (ranges, rows), in float64.
+    """Draw uniform random numbers, one for each range (low, high) and row: (ranges, rows), in float64.
 
     Each is `low + (high - low) (bits + 1/2) / 2^32`, with 32 bits per row and range, in this order.
     """
@@ -30,7 +30,7 @@ def uniform(rng: Stream, rows: int, *ranges: tuple[float, float]) -> Array:
 def two_numbers(
     default: Any = MISSING, *, low: float, high: float, exclusive: bool = False, signs: Any = (), why: str
 ) -> Any:
-    """Declare a field of two numbers from low to high; None is accepted if it is the default.
+    """Declare a field of two numbers from low to high; None is allowed if the default is None.
 
     Args:
         default: Default of the field.
@@ -58,13 +58,13 @@ def two_numbers(
 
 
 def value_range() -> Any:
-    """Declare the field `value_range`, the range of pixel values."""
+    """Declare the field `value_range`: the smallest and largest pixel value."""
     default = (0.0, 255.0)
-    return two_numbers(default, low=-math.inf, high=math.inf, why="pixel values lie between them")
+    return two_numbers(default, low=-math.inf, high=math.inf, why="all pixel values are inside value_range")
 
 
 class _ColorLayer(_RandomLayer):
-    """Base of layers that change pixel values."""
+    """Base class of layers that change the values of pixels, such as contrast and brightness."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         check_axes(type(self).__name__, inputs[0])
@@ -72,7 +72,7 @@ class _ColorLayer(_RandomLayer):
 
 
 def clip_in_place(z: Array, bounds: tuple[float, float]) -> Array:
-    """Clip z in place to bounds; return 1 where its numbers were inside, and 0 elsewhere."""
+    """Clip z to bounds in place; return an array with 1 where z was inside the bounds, and 0 elsewhere."""
     low, high = (z.dtype.type(bound) for bound in bounds)
     inside = ((z >= low) & (z <= high)).astype(z.dtype)
     np.clip(z, low, high, out=z)
@@ -105,7 +105,7 @@ class RandomContrast(_ColorLayer):
     """
 
     factor: Any = two_numbers(
-        low=0.0, high=1.0, signs=(1, 1), why="contrast decreases and increases by at most these shares"
+        low=0.0, high=1.0, signs=(1, 1), why="factor is the largest relative decrease and increase of contrast"
     )
     value_range: Any = value_range()
     data_format: str | None = channels_last()
@@ -132,7 +132,7 @@ class RandomContrast(_ColorLayer):
 
 
 def channel_sums(x: Array) -> Array:
-    """Return the sums of images over height and then width, (B, 1, 1, C)."""
+    """Return the sum of each channel of each image, (B, 1, 1, C): first over height, then over width."""
     lines: Array = np.add.reduce(x, axis=1, keepdims=True)
     found: Array = np.add.reduce(lines, axis=2, keepdims=True)
     return found
@@ -161,7 +161,7 @@ class RandomBrightness(_ColorLayer):
         (-0.2, 0.2)
     """
 
-    factor: Any = two_numbers(low=-1.0, high=1.0, signs=(-1, 1), why="it is the share of the range that is added")
+    factor: Any = two_numbers(low=-1.0, high=1.0, signs=(-1, 1), why="factor is the part of the value range to add")
     value_range: Any = value_range()
     data_format: str | None = channels_last()
 

@@ -25,7 +25,7 @@ UNSUPPORTED = {
 
 
 class _RandomLayer(Layer):
-    """Base of layers that draw random numbers in training."""
+    """Base class of layers that draw random numbers in training."""
 
     random = True
 
@@ -61,7 +61,7 @@ class Dropout(_RandomLayer):
     Source: Srivastava et al. 2014, in the "inverted" variant, which scales in training.
     """
 
-    rate: float = number(low=0.0, below=1.0, why="it is the fraction of units to drop")
+    rate: float = number(low=0.0, below=1.0, why="rate is the fraction of units to drop")
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 
@@ -76,7 +76,7 @@ class Dropout(_RandomLayer):
         return x * m, pull
 
     def mask(self, rng: Stream, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Return the scaled mask m / (1 - rate).
+        """Draw a dropout mask: each element is 0 with probability `rate`, and 1 / (1 - rate) otherwise.
 
         An element is 0 if its 32 random bits are below rate 2^32, in every dtype.
         """
@@ -116,7 +116,7 @@ class SpatialDropout2D(_RandomLayer):
     Source: Tompson et al. 2015, section 3.2.
     """
 
-    rate: float = number(low=0.0, below=1.0, why="it is the fraction of channels to drop")
+    rate: float = number(low=0.0, below=1.0, why="rate is the fraction of channels to drop")
     data_format: str | None = channels_last()
 
     def output_shape(self, *inputs: Shape) -> Shape:
@@ -154,7 +154,7 @@ class GaussianNoise(_RandomLayer):
     Source: Bishop 1995, "Training with noise is equivalent to Tikhonov regularization".
     """
 
-    stddev: float = number(low=0.0, why="it is the standard deviation of the noise")
+    stddev: float = number(low=0.0, why="stddev is the standard deviation of the noise")
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 
@@ -193,7 +193,7 @@ class GaussianDropout(_RandomLayer):
     Source: Srivastava et al. 2014, section 10.
     """
 
-    rate: float = number(low=0.0, below=1.0, why="the noise has the variance of dropping this fraction of units")
+    rate: float = number(low=0.0, below=1.0, why="the noise has the variance of dropout with this rate")
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 
@@ -237,7 +237,7 @@ class AlphaDropout(_RandomLayer):
     Source: Klambauer et al. 2017, section "New dropout technique".
     """
 
-    rate: float = number(low=0.0, below=1.0, why="it is the fraction of units to drop")
+    rate: float = number(low=0.0, below=1.0, why="rate is the fraction of units to drop")
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 

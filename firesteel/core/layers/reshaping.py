@@ -1,4 +1,4 @@
-"""Layers that declare or change the shape of a row and compute nothing."""
+"""Layers that declare or change the shape of rows and do no arithmetic, such as `Flatten` and `Reshape`."""
 
 import math
 from dataclasses import MISSING, field
@@ -16,7 +16,7 @@ __all__ = ["Flatten", "Input", "Permute", "RepeatVector", "Reshape", "axis", "by
 
 
 def shape(given: object) -> Shape:
-    """Return the shape of a row, given as a tuple or as one number."""
+    """Check the argument `shape` of `Input`, a tuple or one number: return the shape of a row as a tuple."""
     sides = [whole(side) for side in (given if isinstance(given, tuple | list) else [given])]
     if not 0 < len(sides) <= 32 or not all(side is not None and side >= 1 for side in sides):
         raise ConfigError(f"shape={given!r}: it must be integers of at least 1, such as (784,)", code="config-value")
@@ -24,18 +24,18 @@ def shape(given: object) -> Shape:
 
 
 def row_shape(given: object) -> Shape | None:
-    """Return the shape of a first layer's rows; None infers it from the previous layer."""
+    """Check the argument `input_shape`: return the shape of a row as a tuple, or None to infer it."""
     return None if given is None else shape(given)
 
 
 OMITTED: dict[str, Any] = {"later": lambda value: False}
 """Metadata of fields that saved descriptions omit."""
-BATCH = {**optional(integer(low=1, why="it is a number of rows")).metadata, **OMITTED}
+BATCH = {**optional(integer(low=1, why="batch_size is the number of rows in a batch")).metadata, **OMITTED}
 KIND = {**word("float32", "float64", "int32", "int64", None).metadata, **OMITTED}
 
 
 class Input(Arithmetic, Layer):
-    """Input layer: declares the shape of a row, as the first layer of a network or for the functional API.
+    """Input layer: declares the shape of one row of a network's input.
 
     Layers called on an `Input` return values of a network, from which `Model` is built.  `Sequential` flattens rows
     with several axes, such as (28, 28), if its layers accept flat rows.
@@ -88,7 +88,7 @@ class Flatten(Layer):
     """
 
     input_shape: Shape | None = choice(None, row_shape)
-    size: int | None = later(optional(integer(low=1, why="it is the number of values in a row")))
+    size: int | None = later(optional(integer(low=1, why="size is the number of values in a row")))
 
     @property
     def inputs(self) -> int | None:
@@ -99,7 +99,7 @@ class Flatten(Layer):
 
 
 def axis(default: Any = MISSING, several: int = 1) -> Any:
-    """Declare a field that names an axis: 1 is the first axis of a row, -1 the last; 0 would be the batch.
+    """Declare a field for the number of an axis: 1 is the first axis of a row, -1 the last.
 
     Args:
         default: Default of the field.
@@ -122,7 +122,7 @@ def axis(default: Any = MISSING, several: int = 1) -> Any:
 
 
 def place(layer: Layer, number: int, shape: Shape) -> int:
-    """Return the position of an axis in the shape of a row.
+    """Return the index in the shape of a row, from 0, of an axis that is numbered from 1 or, backwards, from -1.
 
     Args:
         layer: The layer, for the message.
@@ -135,14 +135,14 @@ def place(layer: Layer, number: int, shape: Shape) -> int:
     at = number - 1 if number > 0 else len(shape) + number
     if not 0 <= at < len(shape):
         raise ConfigError(
-            f"{layer!r} needs axis {number}, but a value of shape {shape} has axes 1 to {len(shape)}",
+            f"{layer!r} needs axis {number}, but an input of shape {shape} has axes 1 to {len(shape)}",
             code="config-shape",
         )
     return at
 
 
 def by_rows(layer: Layer, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-    """Apply a layer along the last axis of x (B, ..., I); all other axes count as rows."""
+    """Apply a layer along the last axis of x (B, ..., I), with all other axes merged into one axis of rows."""
     y, pull = layer.apply(p, x.reshape(-1, x.shape[-1]), rng)
 
     def back(d_y: Array, g: Views, wants_x: bool) -> Array | None:
@@ -153,7 +153,7 @@ def by_rows(layer: Layer, p: Views, x: Array, rng: Stream | None = None) -> tupl
 
 
 def target(given: object) -> Shape:
-    """Return the target shape of rows, in which one length may be -1."""
+    """Check the argument `target_shape` of `Reshape`: return it as a tuple, in which one length may be -1."""
     sides = [whole(side) for side in (given if isinstance(given, tuple | list) else [given])]
     found = tuple(side for side in sides if side is not None and (side >= 1 or side == -1))
     if not 0 < len(found) == len(sides) <= 32 or found.count(-1) > 1:
@@ -166,7 +166,7 @@ def target(given: object) -> Shape:
 
 
 class Reshape(Layer):
-    """Reshape rows; the values keep their order, with the last axis varying fastest.
+    """Reshape each row to `target_shape`, in C order (the last axis varies fastest).
 
     Input shape (B, ...), output shape (B, *target_shape).
 
@@ -194,7 +194,7 @@ class Reshape(Layer):
         known = math.prod(side for side in sides if side > 0)
         if size % known or (size != known and -1 not in sides):
             raise ConfigError(
-                f"{self!r} does not fit a value of shape {inputs[0]}, which has {size} numbers: {sides} needs "
+                f"{self!r} does not fit an input of shape {inputs[0]}, which has {size} values: {sides} needs "
                 + ("a multiple of " if -1 in sides else "")
                 + str(known),
                 code="config-shape",
@@ -207,7 +207,7 @@ class Reshape(Layer):
 
 
 def order(given: object) -> Shape:
-    """Return a permutation of axes: the numbers 1 to n, each once."""
+    """Check the argument `dims` of `Permute`: return a permutation of 1, ..., n as a tuple."""
     found = tuple(whole(one) or 0 for one in given) if isinstance(given, tuple | list) else ()
     if not found or sorted(found) != list(range(1, len(found) + 1)):
         raise ConfigError(
@@ -243,8 +243,8 @@ class Permute(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(inputs[0]) != len(self.dims):
             raise ConfigError(
-                f"{self!r} reads values with {len(self.dims)} axes, but its input has shape {inputs[0]}: dims "
-                "needs one number for each axis",
+                f"{self!r} needs rows with {len(self.dims)} axes, but its input has shape {inputs[0]}: dims "
+                "must list each axis once",
                 code="config-shape",
             )
         return tuple(inputs[0][one - 1] for one in self.dims)
@@ -255,7 +255,7 @@ class Permute(Layer):
 
 
 def _transposed(x: Array, axes: Shape | list[int]) -> Array:
-    """Return x with its axes permuted, as a contiguous array."""
+    """Return x (B, ...) with the axes of its rows permuted, as a contiguous array."""
     return np.ascontiguousarray(x.transpose(0, *axes))
 
 
@@ -280,13 +280,12 @@ class RepeatVector(Layer):
                 [1., 2.]]])
     """
 
-    n: int = integer(low=1, why="it is how many times a row is repeated")
+    n: int = integer(low=1, why="n is the number of copies of each row")
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(inputs[0]) != 1:
             raise ConfigError(
-                f"{self!r} repeats values with one axis, but its input has shape {inputs[0]}: put Flatten() "
-                "before it",
+                f"{self!r} needs rows with one axis, but its input has shape {inputs[0]}: put Flatten() before it",
                 code="config-shape",
             )
         return (self.n, *inputs[0])

@@ -1,4 +1,4 @@
-"""Sampling of images at positions between pixels: interpolation and its adjoint."""
+"""Interpolation of images at positions between pixels, and its gradient."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,7 +14,7 @@ PIXELS = 1 << 14
 
 
 class Sampling(NamedTuple):
-    """How images are read at a position (i, j), in pixels, between pixels and beyond the edges.
+    """Rules for reading an image at any position (i, j), in pixels: interpolation and values beyond the edges.
 
     Args:
         fill_mode: Values beyond the edges.  "reflect": d c b a | a b c d | d c b a.  "wrap": a b c d | a b c d |
@@ -30,11 +30,11 @@ class Sampling(NamedTuple):
 
     @property
     def around(self) -> tuple[int, int]:
-        """Lines put before and after an image so that every position is inside."""
+        """Numbers of pixel lines that `padded` adds before and after an image, along each axis."""
         return {"constant": (1, 1), "wrap": (0, 1)}.get(self.fill_mode, (0, 0))
 
     def padded(self, x: Array) -> Array:
-        """Return images (B, H, W, C) with these lines."""
+        """Return images (B, H, W, C) padded as the fill mode requires, by `around` lines along each axis."""
         before, behind = self.around
         if not behind:
             return x
@@ -46,7 +46,7 @@ class Sampling(NamedTuple):
         return y
 
     def cropped(self, d: Array) -> Array:
-        """Return the derivative with respect to images, given that with respect to padded images."""
+        """Return the derivative with respect to images, given the derivative d with respect to padded images."""
         before, behind = self.around
         if self.fill_mode == "wrap":
             d[:, :, 0] += d[:, :, -1]
@@ -54,7 +54,9 @@ class Sampling(NamedTuple):
         return np.ascontiguousarray(d[:, before : d.shape[1] - behind, before : d.shape[2] - behind])
 
     def inside(self, c: Array, side: int) -> tuple[Array, Array]:
-        """Return the index of the pixel before each coordinate, and the distance from that pixel, from 0 to 1.
+        """Split coordinates into the index of the preceding pixel and the distance from it, from 0 to 1.
+
+        Coordinates beyond the edges are first mapped into the image; indices are those of the padded image.
 
         Args:
             c: Coordinates in pixels of the image; they are overwritten.
@@ -87,7 +89,7 @@ class Sampling(NamedTuple):
         return first, c
 
     def read(self, x: Array, i: Array, j: Array) -> Array:
-        """Return the values of images (n, H, W, C) at positions (i, j), each (n, h, w), which are overwritten."""
+        """Return images (n, H, W, C) interpolated at rows i and columns j, both (n, h, w), which are overwritten."""
         (_, height, width, channels), padded = x.shape, self.padded(x)
         at, down, right = self._taps(padded.shape, i, j, (height, width))
         flat = padded.reshape(-1, channels) if channels > 1 else padded.reshape(-1)
@@ -106,7 +108,7 @@ class Sampling(NamedTuple):
         return y.reshape(*i.shape, channels)
 
     def pull(self, d: Array, shape: tuple[int, ...], i: Array, j: Array) -> Array:
-        """Return the derivative with respect to images (n, H, W, C), given that of the values from `read`."""
+        """Return the derivative with respect to images of this shape, given the derivative d of `read`'s result."""
         (n, height, width, channels), (before, behind) = shape, self.around
         large = n, height + before + behind, width + before + behind, channels
         at, down, right = self._taps(large, i, j, (height, width))
@@ -126,7 +128,10 @@ class Sampling(NamedTuple):
         return self.cropped(total.astype(d.dtype).reshape(large))
 
     def _taps(self, shape: tuple[int, ...], i: Array, j: Array, sides: tuple[int, int]) -> tuple[Array, Array, Array]:
-        """Return the pixel above and left of each position in padded images, and the distances from it."""
+        """Return the flat index of the pixel above and left of each position, and the distances from it.
+
+        Indices are those of the padded images, whose shape is `shape`; `sides` is the size without padding.
+        """
         (n, height, width, channels), (rows, columns) = shape, sides
         (first, down), (start, right) = self.inside(i, rows), self.inside(j, columns)
         at = first.astype(np.intp)
@@ -140,7 +145,7 @@ class Sampling(NamedTuple):
 
 
 def pieces(pictures: int, pixels: int) -> Iterator[slice]:
-    """Yield slices of images, each small enough to be processed at a time.
+    """Yield slices that divide a batch of images into groups small enough for the processor's cache.
 
     Args:
         pictures: Number of images.

@@ -1,4 +1,4 @@
-"""Encoding layers for tables: piecewise linear encoding of numbers and embeddings of categories.
+"""Layers that encode the columns of tables: piecewise linear encoding of numbers, embeddings of categories.
 
 They read flat rows, which `firesteel/tables/schema.py` builds from columns of any type.
 """
@@ -26,7 +26,7 @@ NARROWEST, WIDEST = 1e-37, 1e37
 
 
 def edges_of(given: Any) -> Edges:
-    """Return the bin edges as tuples; raise ConfigError unless each input has ascending numbers."""
+    """Check the argument `edges`: return a tuple with the ascending bin edges of each input."""
     try:
         found = tuple([tuple([finite(edge) for edge in ends]) for ends in given])
     except TypeError:
@@ -40,7 +40,7 @@ def edges_of(given: Any) -> Edges:
 
 
 def levels_of(given: Any) -> tuple[int, ...]:
-    """Return the numbers of categories as a tuple; raise ConfigError unless they are positive integers."""
+    """Check the argument `levels` of `Table`: return the number of categories of each column, as a tuple."""
     found = [whole(count) for count in given] if isinstance(given, list | tuple) else [None]
     if not all(count and count > 0 for count in found):
         raise ConfigError(
@@ -50,7 +50,7 @@ def levels_of(given: Any) -> tuple[int, ...]:
 
 
 def shares_of(given: Any) -> tuple[float, ...]:
-    """Return probabilities as a tuple; raise ConfigError unless each is in [0, 1)."""
+    """Check the argument `shares` of `Table`: return a tuple of probabilities in [0, 1), one per column."""
     found = tuple(map(finite, given)) if isinstance(given, list | tuple) else (np.nan,)
     if not all(0.0 <= share < 1.0 for share in found):
         raise ConfigError(f"shares={given!r}: it must list one number in [0, 1) for each column", code="config-value")
@@ -93,7 +93,7 @@ class PiecewiseLinear(Layer):
 
     @cached_property
     def bins(self) -> tuple[npt.NDArray[np.intp], Array, Array]:
-        """Input, lower edge and inverse width of each bin: (K,) each."""
+        """Index of the input, lower edge and inverse width of each of the K bins: three arrays (K,)."""
         source = np.repeat(np.arange(len(self.edges)), [max(0, len(ends) - 1) for ends in self.edges])
         low = np.concatenate([np.zeros(0), *(ends[:-1] for ends in self.edges)])
         high = np.concatenate([np.zeros(0), *(ends[1:] for ends in self.edges)])
@@ -101,7 +101,7 @@ class PiecewiseLinear(Layer):
 
     @cached_property
     def vectors(self) -> dict[str, tuple[Array, Array]]:
-        """Lower edges and inverse widths as arrays, for each dtype."""
+        """Lower edges and inverse widths of the bins, for each dtype name, "float32" and "float64"."""
         return {dtype: (self.bins[1].astype(dtype), self.bins[2].astype(dtype)) for dtype in ("float32", "float64")}
 
     def moved(self, centre: Sequence[float]) -> "PiecewiseLinear":
@@ -112,13 +112,13 @@ class PiecewiseLinear(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(inputs[0]) > 1:
             raise ConfigError(
-                f"{self!r} reads values with one axis, but its input has shape {inputs[0]}: put Flatten() before it",
+                f"{self!r} needs rows with one axis, but its input has shape {inputs[0]}: put Flatten() before it",
                 code="config-shape",
             )
         return (len(self.bins[0]),)
 
     def fill(self, x: Array, out: Array, at: int = 0) -> None:
-        """Write y to consecutive columns of an array.
+        """Write the encoding of x to consecutive columns of the array `out`.
 
         Args:
             x: Inputs, (B, I); further columns are ignored.
@@ -142,7 +142,7 @@ class PiecewiseLinear(Layer):
         return y, lambda d_y, g, wants_x: self.input_gradient(d_y, y) if wants_x else None
 
     def input_gradient(self, d_y: Array, y: Array) -> Array:
-        """Return d_x, (B, I)."""
+        """Return the derivative with respect to the inputs, (B, I), given the outputs y and their derivative d_y."""
         d_x = np.zeros((len(y), len(self.edges)), y.dtype)
         inside = d_y * self.vectors[y.dtype.name][1] * ((y > 0) & (y < 1))
         np.add.at(d_x.T, self.bins[0], inside.T)
@@ -150,7 +150,7 @@ class PiecewiseLinear(Layer):
 
 
 class Table(Layer):
-    """Table encoding: numbers with their piecewise linear encoding, and an embedding for each category.
+    """Encoding of table rows: numbers, their piecewise linear encoding, and an embedding of each category.
 
     Input rows (B, N + P + C) hold N numbers, P inputs that pass unchanged, and C category numbers from 0.  Output
     rows (B, N + P + K + C output_dim) hold the first N + P inputs, the K bins of the numbers (see `PiecewiseLinear`),
@@ -186,10 +186,10 @@ class Table(Layer):
     """
 
     edges: Edges = choice((), edges_of)
-    plain: int = integer(0, low=0, why="it is the number of inputs that pass unchanged")
+    plain: int = integer(0, low=0, why="plain is the number of inputs that pass unchanged")
     levels: tuple[int, ...] = choice((), levels_of)
-    output_dim: int = integer(8, low=1, why="it is the length of a category's vector")
-    unseen: float = number(0.01, low=0.0, below=1.0, why="it is the share of categories treated as unseen")
+    output_dim: int = integer(8, low=1, why="output_dim is the length of each category's vector")
+    unseen: float = number(0.01, low=0.0, below=1.0, why="unseen is the probability of replacing a category by 0")
     sparse_steps: bool = flag(False)
     shares: tuple[float, ...] = later(choice((), shares_of))
 
@@ -204,12 +204,12 @@ class Table(Layer):
 
     @cached_property
     def encoding(self) -> PiecewiseLinear:
-        """The encoding of the numbers."""
+        """Layer that encodes the numbers of a row."""
         return PiecewiseLinear(self.edges)
 
     @cached_property
     def first(self) -> npt.NDArray[np.intp]:
-        """Row of each column's category 0 in the table of vectors, (C,); a column's rows are consecutive."""
+        """Row of each column's category 0 in the common embedding table of all columns, (C,)."""
         return np.cumsum([0, *self.levels[:-1]])
 
     def output_shape(self, *inputs: Shape) -> Shape:
@@ -221,7 +221,7 @@ class Table(Layer):
             )
         if self.shares and len(self.shares) != len(self.levels):
             raise ConfigError(
-                f"Table has {len(self.shares)} shares and {len(self.levels)} categorical columns: pass one share for "
+                f"Table has {len(self.shares)} shares but {len(self.levels)} categorical columns: pass one share for "
                 "each column",
                 code="config-value",
             )
@@ -234,11 +234,11 @@ class Table(Layer):
         return {"e": Param((sum(self.levels), self.output_dim), drawn, by_row=self.sparse_steps)}
 
     def touched(self, x: Array) -> npt.NDArray[np.intp]:
-        """Return the row numbers that these inputs may select, as one flat array."""
+        """Return the row numbers of the embedding table that the inputs x may select, as a flat array."""
         return np.append(self.first, self._rows(x))
 
     def _rows(self, x: Array) -> npt.NDArray[np.intp]:
-        """Return the row number that each category selects; raise DataError for other inputs."""
+        """Return the row of the embedding table for each category of x; raise DataError for invalid categories."""
         codes, counts = x[:, x.shape[1] - len(self.levels) :], np.array(self.levels)
         if not (rows := codes.astype(np.intp)).size or (((rows == codes) & (rows >= 0) & (rows < counts)).all()):
             return rows + self.first

@@ -1,4 +1,4 @@
-"""Sliding windows over images: their positions, their values as columns of a matrix, and the adjoint.
+"""Sliding windows over images: their positions, the im2col matrix of their values, and its adjoint (col2im).
 
 Sequences, (T, C), are images of height 1.  A batch is processed in pieces of whole images whose columns hold at most
 `COLUMNS` numbers, so that they stay in the cache; the size of the pieces affects the bits of the result.
@@ -27,14 +27,14 @@ COLUMNS = 1 << 18
 ACTIVATIONS = 1 << 24
 """Numbers in all values of the images processed together: 64 MiB in float32.  Changing it changes bits."""
 ROWS = 128
-"""Most images processed together.  Changing it changes bits."""
+"""Largest number of images processed together.  Changing it changes bits."""
 
 Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Positions of a kernel's windows on images.
+    """Positions of sliding windows on images, given the size of the kernel, strides, dilation and padding.
 
     Args:
         shape: Height, width and channels of the images.
@@ -62,22 +62,22 @@ class Windows:
 
     @property
     def size(self) -> int:
-        """Number of values in a window, K = k l C."""
+        """Number of values in a window, K = kernel height x kernel width x channels."""
         return math.prod(self.kernel) * self.shape[2]
 
     @property
     def is_padded(self) -> bool:
-        """Whether there are zeros around the images."""
+        """Whether the images are padded."""
         return any(map(any, self.pads))
 
     def pieces(self, pictures: int) -> Iterator[slice]:
-        """Yield the pieces of this number of images."""
+        """Yield slices that divide a batch of images into groups small enough for the processor's cache."""
         most = max(1, COLUMNS // max(1, math.prod(self.places) * self.size))
         for first in range(0, pictures, most):
             yield slice(first, min(first + most, pictures))
 
     def padded(self, x: Array, value: float = 0.0) -> Array:
-        """Return images (B, H, W, C) with lines of one value around them."""
+        """Return images (B, H, W, C) padded with a constant value."""
         if not self.is_padded:
             return x
         (top, bottom), (left, right) = self.pads
@@ -87,12 +87,15 @@ class Windows:
         return y
 
     def cropped(self, y: Array) -> Array:
-        """Return images without the lines around them, as a contiguous array."""
+        """Return padded images without their padding, as a contiguous array."""
         (top, _), (left, _) = self.pads
         return np.ascontiguousarray(y[:, top : top + self.shape[0], left : left + self.shape[1]])
 
     def pixels(self, x: Array) -> Iterator[Array]:
-        """Yield each pixel of all windows as a view (B, h, w, C) of padded images, in the kernel's order."""
+        """Yield, for each position in the kernel, the pixels of all windows there: a view (B, h, w, C) of x.
+
+        The images x are padded.  Positions are in the kernel's order, row by row.
+        """
         (h, w), (down, right) = self.places, self.strides
         for i in range(self.kernel[0]):
             for j in range(self.kernel[1]):
@@ -100,7 +103,7 @@ class Windows:
                 yield x[:, top : top + (h - 1) * down + 1 : down, left : left + (w - 1) * right + 1 : right]
 
     def columns(self, x: Array) -> Array:
-        """Return the windows of padded images as the rows of a matrix (B h w, K), with values in (k, l, C) order.
+        """Return the im2col matrix of padded images: one window per row, (B h w, K), with values in (k, l, C) order.
 
         With one channel the matrix is stored by columns, because rows of windows are longer than rows of a kernel.
         """
@@ -114,31 +117,34 @@ class Windows:
         return np.ascontiguousarray(seen).reshape(len(x) * math.prod(places), -1)
 
     def add_back(self, columns: Array, into: Array) -> None:
-        """Add columns (B h w, K) to the pixels of padded images that they came from, in the kernel's order."""
+        """Add the rows of an im2col matrix to the pixels of their windows in the padded images `into` (col2im).
+
+        The matrix has shape (B h w, K); its values are added in the kernel's order.
+        """
         parts = columns.reshape(len(into), *self.places, math.prod(self.kernel), into.shape[3])
         for at, pixel in enumerate(self.pixels(into)):
             pixel += parts[:, :, :, at]
 
 
 class Sliding(Layer):
-    """Base of layers with windows that slide over images or sequences."""
+    """Base class of layers with windows that slide over images or sequences."""
 
     axes: ClassVar[int] = 2
     """2 for images (H, W, C), 1 for sequences (T, C)."""
 
     @property
     def inputs(self) -> int | None:
-        """Number of values in an image, if this is the first layer and declares it."""
+        """Number of values in one input image or sequence; None to infer it from the data."""
         given: Shape | None = getattr(self, "input_shape", None)
         return None if given is None else math.prod(given)
 
     @property
     def display_name(self) -> str:
-        """The layer's name in messages."""
+        """Name of the layer's class in messages."""
         return type(self).__name__
 
     def place(self, shape: Shape) -> Windows:
-        """Return the positions of the windows on values of this shape.
+        """Return the positions of the layer's windows on an image or sequence of this shape.
 
         Raises:
             ConfigError: The windows do not fit (`config-shape`).
@@ -146,17 +152,17 @@ class Sliding(Layer):
         raise NotImplementedError
 
     def work(self, shape: Shape) -> int:
-        """Return the number of multiplications per image."""
+        """Return the number of multiplications that the layer needs for one image or sequence of this shape."""
         at = self.place(shape)
         return math.prod(at.places) * at.size
 
     def windows(
         self, shape: Shape, kernel: Shape, strides: Shape, padding: str = "valid", dilation: Shape = ()
     ) -> Windows:
-        """Return the positions of a kernel's windows.
+        """Return the positions of windows; raise ConfigError if windows are larger than the input.
 
         Args:
-            shape: Shape of the values.
+            shape: Shape of an image or sequence.
             kernel: Lengths of a window.
             strides: Distances between adjacent windows.
             padding: "valid", "same", or "causal", which puts all padding before the first step.
@@ -166,14 +172,14 @@ class Sliding(Layer):
         at = _windows(shape, kernel, strides, padding, dilation or (1,) * self.axes)
         if min(at.places) < 1:
             raise ConfigError(
-                f"{self.display_name}: windows of {' x '.join(map(str, kernel))} are larger than a value of shape "
+                f"{self.display_name}: windows of {' x '.join(map(str, kernel))} are larger than an input of shape "
                 f"{shape}: use a smaller kernel, padding='same', or fewer pooling layers before it",
                 code="config-shape",
             )
         return at
 
     def shaped(self, at: Windows, channels: int) -> Shape:
-        """Return the shape of values with one vector of this many channels per window."""
+        """Return the shape of an output row with one vector of `channels` values per window."""
         return (*at.places, channels)[-1 - self.axes :]
 
 
@@ -185,7 +191,7 @@ EXPECTED: dict[int, tuple[str, Shape]] = {
 
 
 def check_axes(name: str, shape: Shape, axes: int = 2) -> None:
-    """Raise ConfigError unless a shape is that of images, or of sequences if `axes` is 1.
+    """Raise ConfigError unless `shape` has the axes of an image or, with `axes` = 1, of a sequence.
 
     Args:
         name: The layer's name.
@@ -208,7 +214,7 @@ def as_pictures(x: Array) -> Array:
 
 @functools.lru_cache(maxsize=1024)
 def _windows(shape: Shape, kernel: Shape, strides: Shape, padding: str, dilation: Shape) -> Windows:
-    """Return the positions of a kernel's windows; sequences count as images of height 1."""
+    """Compute the padding and return the positions of windows; sequences count as images of height 1."""
     missing = (1,) * (3 - len(shape))
     shape, kernel, strides, dilation = (missing + one for one in (shape, kernel, strides, dilation))
     pads = []
@@ -222,13 +228,13 @@ def _windows(shape: Shape, kernel: Shape, strides: Shape, padding: str, dilation
 
 
 def planned(plan: list[Any], shapes: Sequence[Shape], params: Sequence[Mapping[str, Param]]) -> Pair:
-    """Return how many images are processed together, and the work per image.
+    """Return the number of images that a network processes together, and its multiplications per image.
 
-    The number follows from the memory of the images' values.  Layers that need sums over a batch are replaced in the
-    plan by layers that add up these pieces.
+    The number follows from the memory of the images' values.  In `plan`, batch normalization is replaced by
+    `JointNormalization`, which adds up sums over these groups of images.
 
     Args:
-        plan: The parts of a network.
+        plan: The layer calls of a network, in order.
         shapes: The shape of every value.
         params: The parameters of each owner.
 
@@ -247,7 +253,7 @@ def planned(plan: list[Any], shapes: Sequence[Shape], params: Sequence[Mapping[s
 
 
 def check_memory(network: Any, rows: int, memory: float) -> None:
-    """Raise ConfigError if the values and derivatives of a batch of images exceed the memory.
+    """Raise ConfigError if training on a batch of images needs more memory than the machine has.
 
     Args:
         network: The network; only one with sums over the batch holds the whole batch in memory at once.
@@ -260,13 +266,16 @@ def check_memory(network: Any, rows: int, memory: float) -> None:
         fits = f"batch_size={int(memory // each)} fits" if each <= memory else "not even one image fits"
         raise ConfigError(
             f"training on {pictures:,} images at once takes {each * pictures / 2**30:,.0f} GiB, but this machine has "
-            f"{memory / 2**30:,.0f}: {fits}; smaller images or fewer filters need less",
+            f"{memory / 2**30:,.0f} GiB: {fits}; smaller images or fewer filters need less memory",
             code="config-memory",
         )
 
 
 def sides(axes: int, why: str, least: int = 1, default: Any = MISSING) -> Any:
-    """Declare a field with one integer per axis, or one for all axes; None is accepted if it is the default."""
+    """Declare a field of one integer per spatial axis, such as `strides`; one integer stands for all axes.
+
+    None is accepted if it is the default.
+    """
 
     def check(owner: str, argument: str, got: Any) -> Shape | None:
         if got is None and default is None:
@@ -287,7 +296,7 @@ def sides(axes: int, why: str, least: int = 1, default: Any = MISSING) -> Any:
 
 
 def channels_last() -> Any:
-    """Declare the field `data_format`, which has only one value."""
+    """Declare the field `data_format`, which accepts only None and "channels_last"."""
 
     def check(owner: str, name: str, got: object) -> object:
         if got not in (None, "channels_last"):

@@ -1,4 +1,4 @@
-"""Layers that contain layers."""
+"""Layers that contain other layers, such as `InUse`, and their base class."""
 
 import hashlib
 from dataclasses import MISSING, field, replace
@@ -16,7 +16,9 @@ __all__ = ["Held", "InUse", "Wrapper"]
 
 
 class Wrapper(Layer):
-    """Base of layers that apply inner layers and own their parameters, named "layer.part.parameter".
+    """Base class of layers that contain inner layers and own the parameters of these inner layers.
+
+    Parameters are named "layer.part.parameter".
 
     A subclass returns its inner layers from `inner` and calls `run` for each in `apply`.  If an inner layer does not
     read the wrapper's own inputs, `params` passes its input shapes to `learned`.
@@ -29,25 +31,25 @@ class Wrapper(Layer):
 
     @property
     def random(self) -> bool:  # type: ignore[override]
-        """Whether an inner layer is random."""
+        """Whether an inner layer behaves differently in training, for example by drawing random numbers."""
         return any(part.random for name in self.inner for _, part in self._parts(name))
 
     def params(self, *inputs: Shape) -> dict[str, Param]:
         return {key: param for name in self.inner for key, param in self.learned(name, *inputs)[0].items()}
 
     def learned(self, name: str, *inputs: Shape) -> tuple[dict[str, Param], Shape]:
-        """Return the parameters of an inner layer and its output shape, given its input shapes."""
+        """Return the parameters of the inner layer `name` and its output shape, given its input shapes."""
         found: dict[str, Param] = {}
         for prefix, part in self._parts(name):
             if part.joint:
                 raise ConfigError(
-                    f"{part} sums over a batch and cannot be inside another layer: use it outside",
+                    f"{part} computes sums over the whole batch and cannot be inside another layer: use it outside",
                     code="config-layer",
                 )
             params = part.params(*inputs)
             if any(param.by_row for param in params.values()):
                 raise ConfigError(
-                    f"{part} is inside another layer: leave sparse_steps out",
+                    f"{part} is inside another layer, where sparse_steps does not work: leave sparse_steps out",
                     code="config-sparse",
                 )
             found |= {prefix + key: param for key, param in params.items()}
@@ -55,7 +57,7 @@ class Wrapper(Layer):
         return found, inputs[0]
 
     def run(self, name: str, p: Views, *x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        """Apply an inner layer, with the arguments of `apply`."""
+        """Apply the inner layer `name` to x; return the outputs and a function for backpropagation."""
         pulls = []
         for number, (prefix, part) in enumerate(self._parts(name)):
             own = None if rng is None or not part.random else rng.inside(name, number)
@@ -75,12 +77,12 @@ class Wrapper(Layer):
 
 
 def _under(views: Views, prefix: str) -> Views:
-    """Return the views whose names start with a prefix, without the prefix."""
+    """Return the arrays whose names start with a prefix, under names without the prefix."""
     return {key.removeprefix(prefix): array for key, array in views.items() if key.startswith(prefix)}
 
 
 class Held(Layer):
-    """A part of a network with frozen weights: it has no parameters and behaves in training as at inference.
+    """Layer with frozen weights: it has no trainable parameters and always runs in inference mode.
 
     Args:
         layer: The part.
@@ -115,7 +117,7 @@ class Held(Layer):
 
 
 def any_layer(given: Any) -> Layer:
-    """Return a layer given as an object, a name or a config."""
+    """Return a layer object, given an object, a name or a config."""
     from firesteel.core import layers  # imported late: layers need this module
 
     found: Layer = given if isinstance(given, Layer) else layers.get(given)
@@ -123,7 +125,7 @@ def any_layer(given: Any) -> Layer:
 
 
 class InUse(Layer):
-    """Inference mode: a layer behaves in training as at inference.
+    """Wrapper that runs a layer in inference mode, even while the model is trained.
 
     Dropout drops nothing, and batch normalization uses and keeps its running averages.  Calling `layer(x,
     training=False)` puts this layer into a network.
@@ -153,7 +155,7 @@ class InUse(Layer):
 
 
 class Settled(Layer):
-    """A part of a layer that behaves in training as at inference; its running averages do not change."""
+    """Wrapper that runs one part of a layer in inference mode; running averages do not change in training."""
 
     part: Layer
 
