@@ -242,7 +242,7 @@ def test_a_rate_must_be_below_1(kind, bad):
 
 
 @pytest.mark.parametrize("kind", [Dropout, GaussianDropout, AlphaDropout])
-@pytest.mark.parametrize("name, why", [("seed", "follow from fit"), ("noise_shape", "a mask of its own")])
+@pytest.mark.parametrize("name, why", [("seed", "follow from fit"), ("noise_shape", "dropped independently")])
 def test_unsupported_keras_arguments_are_refused_with_a_reason(kind, name, why):
     with pytest.raises(ConfigError, match=f"{kind.__name__} has no argument '{name}': .*{why}") as caught:
         kind(0.5, **{name: 3})

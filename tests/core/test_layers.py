@@ -293,7 +293,7 @@ def test_normalization_adapts_only_once_to_numbers_as_first_layer():
         with pytest.raises(ConfigError, match="adapt takes an array"):
             layer.adapt(wrong)
     layer.adapt(X)
-    with pytest.raises(ConfigError, match="make a new one"):
+    with pytest.raises(ConfigError, match="use a new layer"):
         layer.adapt(X)
     twice = Normalization()
     for layers in ([Dense(3), Normalization()], [twice, Dense(3), twice], [Normalization(invert=True), Dense(3)]):

@@ -119,7 +119,7 @@ SHAPES = [
     (Dot(1), [(3,)] * 3, "merges 2 inputs but was called on 3"),
     (Add(), [(2, 3), (4,)], r"Add\(\) cannot merge inputs of shapes \(2, 3\) and \(4,\)"),
     (Average(), [(3,), (2,), (3,)], r"inputs of shapes \(3,\) and \(2,\) and \(3,\)"),
-    (Multiply(), [(2, 3), (3, 3)], "counted from the last axis, lengths must be equal or 1"),
+    (Multiply(), [(2, 3), (3, 3)], "counted from the last, must be equal or 1"),
     (Concatenate(), [(2, 3), (3, 3)], r"shapes \(2, 3\) and \(3, 3\): all axes except axis 2"),
     (Concatenate(1), [(2, 3), (2,)], "all axes except axis 1"),
     (

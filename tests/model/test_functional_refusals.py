@@ -96,8 +96,8 @@ def value():
 BUILT = {
     # what layers are called on
     "on an array": (lambda: Dense(2)(A), "Dense.* has weights, which belong to a model: call the layer on an Input"),
-    "on rows without numbers": (lambda: ReLU()(np.array([["x"]])), "needs numeric arrays of shape"),
-    "on one axis": (lambda: ReLU()(np.ones(3)), "needs numeric arrays of shape"),
+    "on rows without numbers": (lambda: ReLU()(np.array([["x"]])), "needs numeric arrays"),
+    "on one axis": (lambda: ReLU()(np.ones(3)), "needs numeric arrays"),
     "on an array in training": (lambda: Dropout(0.5)(A, training=True), "inference mode"),
     "on a number": (lambda: Dense(2)(3), "Dense.* was called on an object of type int"),
     "on None": (lambda: Dense(2)(None), "Dense.* was called on an object of type NoneType"),

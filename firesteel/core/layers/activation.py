@@ -187,7 +187,7 @@ def resolve_shared_axes(given: object) -> tuple[int, ...] | None:
     found = tuple(whole(one) or 0 for one in (given if isinstance(given, tuple | list) else [given]))
     if 0 in found or not found:
         raise ConfigError(
-            f"shared_axes={given!r}: it must be integers, 1 for the first axis of a row; axis 0 is the batch",
+            f"shared_axes={given!r}: it must be integers, 1 for the first axis of a row, not 0, the batch axis",
             code="config-value",
         )
     return found
@@ -726,7 +726,7 @@ class Gelu(ElementwiseActivation):
 
 
 def softmax(x: Array) -> Array:
-    """Return exp(x) / sum exp(x) of each row of x (B, O), computed without overflow."""
+    """Return the softmax, exp(x) / sum exp(x), of each row of x (B, O), computed without overflow."""
     y = np.exp(x - x.max(axis=1, keepdims=True))
     y /= y.sum(axis=1, keepdims=True)
     return y

@@ -9,7 +9,7 @@ __all__ = ["Arithmetic"]
 
 
 class Arithmetic:
-    """Base class of symbolic tensors: + - * with symbolic tensors and numbers, and / by numbers."""
+    """Base class of symbolic tensors; defines + - * with tensors and numbers, and division by numbers."""
 
     __array_ufunc__ = None  # makes an array on the left defer to this class
 

@@ -139,7 +139,7 @@ def fuse_warps(plan: list[Any]) -> None:
 
 
 def planned(plan: list[Any], shapes: Sequence[Shape], params: Sequence[Mapping[str, Param]]) -> tuple[int, int]:
-    """Merge augmentation layers; return the number of images processed together and the work per image.
+    """Merge augmentation layers; return the number of images processed together and multiplications per image.
 
     See `windows.planned` for the arguments and the result.
     """
@@ -324,8 +324,8 @@ class RandomShear(Warping):
         ((-0.2, 0.2), (0.0, 0.0))
     """
 
-    x_factor: Any = symmetric("x_factor is the range of the horizontal shift per line", default=(0.0, 0.0))
-    y_factor: Any = symmetric("y_factor is the range of the vertical shift per column", default=(0.0, 0.0))
+    x_factor: Any = symmetric("x_factor is the range of the horizontal shift per row of pixels", default=(0.0, 0.0))
+    y_factor: Any = symmetric("y_factor is the range of the vertical shift per column of pixels", default=(0.0, 0.0))
     interpolation: str = word(*KINDS)
     fill_mode: str = word(*FILLS)
     fill_value: float = fill_value()
@@ -411,9 +411,9 @@ class RandomElasticTransform(Warping):
     displaces = True
 
     factor: Any = two_numbers(
-        (0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="factor is the range of the probability of a distortion"
+        (0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="factor is the range of probabilities of a distortion"
     )
-    scale: Any = two_numbers((0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="scale is the range of the strength")
+    scale: Any = two_numbers((0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="scale is the range of strengths")
     interpolation: str = word(*KINDS)
     fill_mode: str = word(*FILLS)
     fill_value: float = fill_value()

@@ -192,7 +192,7 @@ def computed(layer: Layer, arrays: Sequence[Array], training: bool | None) -> An
             code="config-call",
         )
     if any(one.ndim < 2 or one.dtype.kind not in "biuf" for one in arrays):
-        raise ConfigError(f"{_named(layer)} needs numeric arrays of shape (batch, ...)", code="config-call")
+        raise ConfigError(f"{_named(layer)} needs numeric arrays with two or more axes", code="config-call")
     x: Any = [one if one.dtype.name in ("float32", "float64") else one.astype(np.float32) for one in arrays]
     if isinstance(layer, Flatten):
         layer = Reshape((-1,))
@@ -269,7 +269,7 @@ def row_of(layers: Sequence[Layer], inputs: int) -> Shape | None:
 
 
 def matched(name: str, inputs: Sequence[Tensor], given: Sequence[Tensor]) -> dict[int, Tensor]:
-    """Match the tensors that a model is called on with its inputs: return tensors by the `id` of the input.
+    """Return a dictionary from the `id` of each model input to the tensor that the model is called on.
 
     Args:
         name: The model's name.
@@ -281,7 +281,8 @@ def matched(name: str, inputs: Sequence[Tensor], given: Sequence[Tensor]) -> dic
     """
     if len(given) != len(inputs):
         raise ConfigError(
-            f"{name} has {len(inputs)} inputs but was called on {len(given)} tensors", code="config-inputs"
+            f"{name} has {len(inputs)} inputs but was called on {len(given)} tensors: pass one tensor for each input",
+            code="config-inputs",
         )
     for one, value in zip(inputs, given, strict=True):
         if one.row != value.row:

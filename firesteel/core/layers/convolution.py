@@ -282,7 +282,7 @@ class Conv1D(Convolving):
 
     filters: int = integer(low=1, why="filters is the number of output features")
     kernel_size: Any = sides(1, "kernel_size is the length of the kernel")
-    strides: Any = sides(1, "strides are the distances between adjacent windows", default=1)
+    strides: Any = sides(1, "strides is the distance between adjacent windows", default=1)
     padding: str = word("valid", "same", "causal")
     data_format: str | None = channels_last()
     dilation_rate: Any = sides(1, "dilation_rate is the distance between adjacent steps of a window", default=1)

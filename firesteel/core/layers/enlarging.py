@@ -199,7 +199,10 @@ class _ImageLayer(Layer):
 
 
 def lines(default: int) -> Any:
-    """Declare a field for the number of pixel lines at each edge: ((top, bottom), (left, right)), (h, w) or n."""
+    """Declare a field for the numbers of pixel lines at the edges, such as `((top, bottom), (left, right))`.
+
+    One number per axis, or one number for all edges, is accepted, too.
+    """
 
     def check(owner: str, name: str, got: Any) -> tuple[tuple[int, int], ...]:
         pairs = got if isinstance(got, tuple | list) else (got, got)
@@ -279,7 +282,7 @@ class Cropping2D(_ImageLayer):
     input_shape: Shape | None = choice(None, row_shape)
 
     def place(self, shape: Shape) -> Windows:
-        """Return the region of an image (H, W, C) that remains after cropping; the removed lines are its `pads`."""
+        """Return the position of the region that remains when images of this shape, (H, W, C), are cropped."""
         check_axes("Cropping2D", shape)
         rows, columns = (side - sum(out) for side, out in zip(shape, self.cropping, strict=False))
         if min(rows, columns) < 1:

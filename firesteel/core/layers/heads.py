@@ -49,7 +49,7 @@ class Links(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if inputs[0] != (sum(self.sizes),):
             raise ConfigError(
-                f"Heads: sizes={self.sizes} must add up to the length of its input, {inputs[0]}", code="config-shape"
+                f"Heads: sizes={self.sizes} do not add up to the input's shape, {inputs[0]}", code="config-shape"
             )
         return inputs[0]
 

@@ -45,7 +45,10 @@ class _Merge(Layer):
         return self.merged_shape(*inputs)
 
     def merged_shape(self, *inputs: Shape) -> Shape:
-        """Return the shape of an output row, given the shapes of the input rows; their number is already checked."""
+        """Return the shape of an output row, given the shapes of the input rows.
+
+        The number of inputs was checked before.
+        """
         raise NotImplementedError
 
     def shape_error(self, inputs: Sequence[Shape], need: str) -> ConfigError:
@@ -64,14 +67,14 @@ class _Elementwise(_Merge):
         try:
             return np.broadcast_shapes(*inputs)
         except ValueError:
-            raise self.shape_error(inputs, "counted from the last axis, lengths must be equal or 1") from None
+            raise self.shape_error(inputs, "lengths of axes, counted from the last, must be equal or 1") from None
 
     def merge(self, x: Sequence[Array]) -> Array:
         """Return the elementwise result y of the inputs x, which have the same number of axes."""
         raise NotImplementedError
 
     def input_gradients(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
-        """Yield the derivative with respect to each input, as a new array of y's shape, given d_y, that of y."""
+        """Yield the loss's derivative by each input, as a new array of y's shape, given d_y, the derivative by y."""
         raise NotImplementedError
 
     def apply(self, p: Views, *x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
@@ -87,7 +90,10 @@ class _Elementwise(_Merge):
 
 
 def _sum_repeated(d: Array, repeated: Shape, shape: Shape) -> Array:
-    """Sum the derivative d over the axes that broadcasting repeated; return it in the input's own shape."""
+    """Sum the derivative d over the axes that broadcasting repeated; return it in the input's own shape.
+
+    One axis is summed after another.
+    """
     for at in [at for at, side in enumerate(repeated) if side != d.shape[at]]:
         d = np.add.reduce(d, axis=at, keepdims=True)
     return d.reshape(shape)
@@ -177,7 +183,10 @@ class Multiply(_Elementwise):
         return functools.reduce(np.multiply, x)
 
     def input_gradients(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
-        """Yield the derivative with respect to each input: d_y times the product of all other inputs."""
+        """Yield the loss's derivative by each input: d_y times the product of all other inputs.
+
+        It is correct also where an input is 0.
+        """
         for at in range(len(x)):
             yield functools.reduce(np.multiply, (*x[:at], *x[at + 1 :]), d_y)
 
@@ -204,7 +213,7 @@ class Average(_Elementwise):
     """
 
     fewest = 1
-    centres: tuple[float, ...] | None = later(numbers(None, why="centres are already subtracted from the inputs"))
+    centres: tuple[float, ...] | None = later(numbers(None, why="centres were subtracted from inputs in advance"))
 
     def merged_shape(self, *inputs: Shape) -> Shape:
         if self.centres is not None and len(self.centres) != len(inputs) * math.prod(inputs[0]):
@@ -350,7 +359,7 @@ class Dot(_Merge):
     normalize: bool = flag(False)
 
     def places(self, *inputs: Shape) -> list[int]:
-        """Return, for each of the two inputs, the index in its row's shape of the axis to multiply along."""
+        """Return the index, from 0, of the axis to multiply along in a row of each input: one index per input."""
         both = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
         return [place(self, one, shape) for one, shape in zip(both, inputs, strict=True)]
 

@@ -35,7 +35,7 @@ class _Norm:
     def output_shape(self, *inputs: Shape) -> Shape:
         if place(self, self.axis, inputs[0]) != len(inputs[0]) - 1:  # type: ignore[arg-type]
             raise ConfigError(
-                f"{self!r} normalizes along the last axis, {len(inputs[0])} or -1 for an input of shape {inputs[0]}: "
+                f"{self!r} needs the last axis, {len(inputs[0])} or -1 for an input of shape {inputs[0]}: "
                 "leave axis out, or move the axis to the end with Permute",
                 code="config-shape",
             )

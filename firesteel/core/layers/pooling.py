@@ -172,7 +172,7 @@ class MaxPooling1D(_Max):
 
     axes = 1
     pool_size: Any = sides(1, "pool_size is the length of a window", default=2)
-    strides: Any = sides(1, "strides are the distances between adjacent windows", default=None)
+    strides: Any = sides(1, "strides is the distance between adjacent windows", default=None)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
     input_shape: Shape | None = choice(None, row_shape)
@@ -242,7 +242,7 @@ class AveragePooling1D(_Average):
 
     axes = 1
     pool_size: Any = sides(1, "pool_size is the length of a window", default=2)
-    strides: Any = sides(1, "strides are the distances between adjacent windows", default=None)
+    strides: Any = sides(1, "strides is the distance between adjacent windows", default=None)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
     input_shape: Shape | None = choice(None, row_shape)

@@ -169,7 +169,7 @@ class Normalization(Layer):
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
     bounds: tuple[float, ...] | None = later(numbers(None, why="outputs are clipped to these bounds"))
-    centre: tuple[float, ...] | None = later(numbers(None, why="centre is already subtracted from inputs or outputs"))
+    centre: tuple[float, ...] | None = later(numbers(None, why="centre was subtracted from the data in advance"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -211,7 +211,9 @@ class Normalization(Layer):
             )
         rows = rows.reshape(-1, rows.shape[-1])
         if self.mean is not None:
-            raise ConfigError("this Normalization already has mean and variance: use a new one", code="config-built")
+            raise ConfigError(
+                "this Normalization already has mean and variance: use a new layer", code="config-built"
+            )
         object.__setattr__(self, "mean", tuple(rows.mean(axis=0).tolist()))
         object.__setattr__(self, "variance", tuple(rows.var(axis=0).tolist()))
 

@@ -30,7 +30,7 @@ def uniform(rng: Stream, rows: int, *ranges: tuple[float, float]) -> Array:
 def two_numbers(
     default: Any = MISSING, *, low: float, high: float, exclusive: bool = False, signs: Any = (), why: str
 ) -> Any:
-    """Declare a field of two numbers from low to high; None is allowed if the default is None.
+    """Declare a field of two numbers, each from low to high; None is allowed if the default is None.
 
     Args:
         default: Default of the field.
@@ -161,7 +161,7 @@ class RandomBrightness(_ColorLayer):
         (-0.2, 0.2)
     """
 
-    factor: Any = two_numbers(low=-1.0, high=1.0, signs=(-1, 1), why="factor is the part of the value range to add")
+    factor: Any = two_numbers(low=-1.0, high=1.0, signs=(-1, 1), why="factor is a fraction of value_range to add")
     value_range: Any = value_range()
     data_format: str | None = channels_last()
 

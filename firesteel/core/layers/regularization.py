@@ -18,8 +18,8 @@ __all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "Spati
 
 
 UNSUPPORTED = {
-    "noise_shape": "each value has a mask of its own",
-    "seed": "random numbers follow from fit(seed=...), the layer's position in the model, the epoch and the step",
+    "noise_shape": "leave it out, because each value is dropped independently",
+    "seed": "leave it out, because random numbers follow from fit(seed=...), layer, epoch and step",
 }
 """Keras arguments that these layers do not have, and why."""
 

@@ -122,7 +122,7 @@ def axis(default: Any = MISSING, several: int = 1) -> Any:
 
 
 def place(layer: Layer, number: int, shape: Shape) -> int:
-    """Return the index in the shape of a row, from 0, of an axis that is numbered from 1 or, backwards, from -1.
+    """Convert an axis number (1 is the first axis of a row, -1 the last) into an index of the row's shape.
 
     Args:
         layer: The layer, for the message.

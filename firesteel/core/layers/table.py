@@ -33,7 +33,7 @@ def edges_of(given: Any) -> Edges:
         found = ((np.nan,),)
     if not all((np.abs(ends) < WIDEST).all() and (np.diff(ends) > NARROWEST).all() for ends in found):
         raise ConfigError(
-            "edges must be a list of ascending numbers for each input, within the range of float32",
+            "edges must hold a list of ascending numbers for each input, within the range of float32",
             code="config-value",
         )
     return found
@@ -204,12 +204,15 @@ class Table(Layer):
 
     @cached_property
     def encoding(self) -> PiecewiseLinear:
-        """Layer that encodes the numbers of a row."""
+        """`PiecewiseLinear` layer that encodes the numeric columns."""
         return PiecewiseLinear(self.edges)
 
     @cached_property
     def first(self) -> npt.NDArray[np.intp]:
-        """Row of each column's category 0 in the common embedding table of all columns, (C,)."""
+        """Row of each column's category 0 in the common embedding table of all columns, (C,).
+
+        The rows of a column are consecutive.
+        """
         return np.cumsum([0, *self.levels[:-1]])
 
     def output_shape(self, *inputs: Shape) -> Shape:
