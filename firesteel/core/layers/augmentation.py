@@ -161,12 +161,12 @@ KINDS: Any = "bilinear", "nearest"
 
 
 def symmetric(why: str, **rest: Any) -> Any:
-    """Declare a field for a range of random numbers within [-1, 1]: two numbers, or one number f for (-f, f)."""
+    """Declare a dataclass field for a range within [-1, 1], given as two numbers or as one number f for (-f, f)."""
     return two_numbers(low=-1.0, high=1.0, signs=(-1, 1), why=why, **rest)
 
 
 def fill_value() -> Any:
-    """Declare the field `fill_value`: the pixel value beyond the edges for fill_mode="constant"."""
+    """Declare the dataclass field `fill_value`: the pixel value beyond the edges for fill_mode="constant"."""
     return number(0.0, why="fill_value is the pixel value beyond the edges for fill_mode='constant'")
 
 
@@ -413,7 +413,9 @@ class RandomElasticTransform(Warping):
     factor: Any = two_numbers(
         (0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="factor is the range of probabilities of a distortion"
     )
-    scale: Any = two_numbers((0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="scale is the range of strengths")
+    scale: Any = two_numbers(
+        (0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="scale is the range of distortion strengths"
+    )
     interpolation: str = word(*KINDS)
     fill_mode: str = word(*FILLS)
     fill_value: float = fill_value()

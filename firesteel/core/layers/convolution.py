@@ -116,7 +116,7 @@ def _group_slices(size: int, groups: int) -> list[slice]:
 
 
 def accumulate(into: Array, part: Array, piece: slice) -> None:
-    """Add the term `part` of a slice of the batch to the array `into`; the first slice overwrites it."""
+    """Add `part`, computed from the slice `piece` of a batch, to `into`; the first slice overwrites `into`."""
     if piece.start:
         into += part
     else:

@@ -199,7 +199,7 @@ class _ImageLayer(Layer):
 
 
 def lines(default: int) -> Any:
-    """Declare a field for the numbers of pixel lines at the edges, such as `((top, bottom), (left, right))`.
+    """Declare a dataclass field for numbers of pixel lines at the edges, such as `((top, bottom), (left, right))`.
 
     One number per axis, or one number for all edges, is accepted, too.
     """

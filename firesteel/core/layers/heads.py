@@ -49,7 +49,9 @@ class Links(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if inputs[0] != (sum(self.sizes),):
             raise ConfigError(
-                f"Heads: sizes={self.sizes} do not add up to the input's shape, {inputs[0]}", code="config-shape"
+                f"Heads: sizes={self.sizes} do not add up to the input's shape, {inputs[0]}: list the size of "
+                "each output",
+                code="config-shape",
             )
         return inputs[0]
 
@@ -88,7 +90,7 @@ class Links(Layer):
 
 
 class Heads(Layer):
-    """Join several outputs of a network into one row and apply each output's final activation.
+    """Last layer of a network with several outputs: joins them into one row and applies their activations.
 
     It must be the last layer.  Each loss is then computed together with its activation, on logits.
 

@@ -35,8 +35,8 @@ class _Norm:
     def output_shape(self, *inputs: Shape) -> Shape:
         if place(self, self.axis, inputs[0]) != len(inputs[0]) - 1:  # type: ignore[arg-type]
             raise ConfigError(
-                f"{self!r} needs the last axis, {len(inputs[0])} or -1 for an input of shape {inputs[0]}: "
-                "leave axis out, or move the axis to the end with Permute",
+                f"{self!r} normalizes only along the last axis, {len(inputs[0])} or -1 for an input of shape "
+                f"{inputs[0]}: leave axis out, or move the axis to the end with Permute",
                 code="config-shape",
             )
         return inputs[0]

@@ -30,7 +30,7 @@ def uniform(rng: Stream, rows: int, *ranges: tuple[float, float]) -> Array:
 def two_numbers(
     default: Any = MISSING, *, low: float, high: float, exclusive: bool = False, signs: Any = (), why: str
 ) -> Any:
-    """Declare a field of two numbers, each from low to high; None is allowed if the default is None.
+    """Declare a dataclass field of two numbers, each from low to high; None is allowed if the default is None.
 
     Args:
         default: Default of the field.
@@ -58,7 +58,7 @@ def two_numbers(
 
 
 def value_range() -> Any:
-    """Declare the field `value_range`: the smallest and largest pixel value."""
+    """Declare the dataclass field `value_range`: the smallest and largest pixel value."""
     default = (0.0, 255.0)
     return two_numbers(default, low=-math.inf, high=math.inf, why="all pixel values are inside value_range")
 
@@ -161,7 +161,9 @@ class RandomBrightness(_ColorLayer):
         (-0.2, 0.2)
     """
 
-    factor: Any = two_numbers(low=-1.0, high=1.0, signs=(-1, 1), why="factor is a fraction of value_range to add")
+    factor: Any = two_numbers(
+        low=-1.0, high=1.0, signs=(-1, 1), why="factor is the change of brightness as a fraction of value_range"
+    )
     value_range: Any = value_range()
     data_format: str | None = channels_last()
 

@@ -131,7 +131,7 @@ class SpatialDropout2D(_RandomLayer):
 
 
 class GaussianNoise(_RandomLayer):
-    """Additive Gaussian noise.
+    """Additive Gaussian noise in training; the identity at inference.
 
     Training: `y = x + n` with each `n_i` drawn from N(0, stddev^2).  Inference: `y = x`.  The shape is unchanged.
 

@@ -99,7 +99,7 @@ class Flatten(Layer):
 
 
 def axis(default: Any = MISSING, several: int = 1) -> Any:
-    """Declare a field for the number of an axis: 1 is the first axis of a row, -1 the last.
+    """Declare a dataclass field for the number of an axis: 1 is the first axis of a row, -1 the last.
 
     Args:
         default: Default of the field.

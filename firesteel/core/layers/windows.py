@@ -272,7 +272,7 @@ def check_memory(network: Any, rows: int, memory: float) -> None:
 
 
 def sides(axes: int, why: str, least: int = 1, default: Any = MISSING) -> Any:
-    """Declare a field of one integer per spatial axis, such as `strides`; one integer stands for all axes.
+    """Declare a dataclass field of one integer per spatial axis, such as `strides`; one integer stands for all axes.
 
     None is accepted if it is the default.
     """
@@ -296,7 +296,7 @@ def sides(axes: int, why: str, least: int = 1, default: Any = MISSING) -> Any:
 
 
 def channels_last() -> Any:
-    """Declare the field `data_format`, which accepts only None and "channels_last"."""
+    """Declare the dataclass field `data_format`, which accepts only None and "channels_last"."""
 
     def check(owner: str, name: str, got: object) -> object:
         if got not in (None, "channels_last"):
