@@ -52,7 +52,7 @@ RAMPS = {
 
 
 def _drawn(name: str, text: str, draw: Callable[[Axes], None]) -> str:
-    """Return the chart that a function draws, as inline SVG; name and text as in `_inline`."""
+    """Call a drawing function on new axes and return the chart as inline SVG; name and text as in `_inline`."""
     file = io.StringIO()
     with style.context(LOOK, after_reset=True):  # ignore the user's matplotlib settings
         figure = Figure((WIDTH, HEIGHT), layout="constrained")
@@ -63,7 +63,7 @@ def _drawn(name: str, text: str, draw: Callable[[Axes], None]) -> str:
 
 
 def _inline(svg: str, name: str, text: str) -> str:
-    """Return an SVG that can be embedded in a page: unique ids, the page's colours and font.
+    """Adapt an SVG for embedding in a page: give it unique ids, and the page's colours and font.
 
     Args:
         svg: The SVG.
@@ -89,7 +89,7 @@ def _inline(svg: str, name: str, text: str) -> str:
 
 
 def _letters(found: re.Match[str]) -> str:
-    """Return a font without its family, which the page sets."""
+    """Remove the font family from a CSS font declaration, because the page sets it."""
     return f"font: {found[2]}var(--letters)" if found[1] is None else "font-family: var(--letters)"
 
 
@@ -104,7 +104,7 @@ def curves(
     best: int | None,
     loss: bool,
 ) -> str:
-    """Return the chart of one measure over the epochs, for training and, if any, validation rows.
+    """Return a line chart of one metric over the epochs, for training rows and, if any, validation rows.
 
     Args:
         name: Unique name of the chart.
@@ -153,7 +153,7 @@ def curves(
 
 
 def _named(axes: Axes, end: float, lines: Sequence[tuple[str, str, Array]]) -> None:
-    """Label each line at its end, without overlaps."""
+    """Write each line's name at the right end of the line, moved apart where names would overlap."""
     axes.get_ylim()  # computes the limits
     places = []
     for _, _, y in lines:
@@ -191,7 +191,7 @@ def calibration(name: str, confidence: Sequence[float], accuracy: Sequence[float
 
 
 def predicted(name: str, points: Sequence[tuple[float, float]]) -> str:
-    """Return the chart of predicted over true values, (true, predicted) each."""
+    """Return a scatter plot of predicted over true values."""
     xy = np.array(points, float)
 
     def draw(axes: Axes) -> None:
@@ -212,7 +212,7 @@ def predicted(name: str, points: Sequence[tuple[float, float]]) -> str:
 
 
 def residuals(name: str, edges: Sequence[float], counts: Sequence[float]) -> str:
-    """Return the histogram of residuals.  There is one more edge than counts."""
+    """Return a histogram of residuals, from the edges of its bins and the count of each bin."""
 
     def draw(axes: Axes) -> None:
         axes.bar(edges[:-1], counts, np.diff(edges), align="edge", facecolor="none", edgecolor=FIRST, hatch="////")
@@ -224,7 +224,7 @@ def residuals(name: str, edges: Sequence[float], counts: Sequence[float]) -> str
 
 
 def bars(name: str, values: Sequence[float], what: str, unit: str) -> str:
-    """Return a bar chart of numbered things.
+    """Return a bar chart of values that are numbered from 0, such as one per unit.
 
     Args:
         name: Unique name of the chart.

@@ -1,4 +1,4 @@
-"""A table's columns in the report: their profile, the values of a row, and partial dependence.
+"""How the report describes a table's columns: a profile of each, the values of a row, and partial dependence.
 
 Everything is computed from flat rows and the schema that encoded them.
 """
@@ -33,7 +33,7 @@ Codes = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class EncodedColumn:
-    """A column of the schema, with the positions of its inputs in an encoded row."""
+    """A column of the table's schema, and which inputs of the network it is encoded as."""
 
     column: TableColumn
     numbers: range
@@ -51,7 +51,7 @@ class EncodedColumn:
         return self.column.count - 2 if self.code is not None else len(getattr(self.column, "levels", ()))
 
     def missing(self, x: Array) -> npt.NDArray[np.bool_]:
-        """Return a mask (n,) of rows without a value; all False if training had no such rows."""
+        """Return a mask (n,), True for rows where the column has no value; all False if no training row lacked it."""
         if not getattr(self.column, "missing", False):
             return np.zeros(len(x), bool)
         return x[:, self.plain[-1]] == 1 if self.plain else x[:, self.code] == ABSENT
@@ -88,7 +88,7 @@ class EncodedColumn:
 
 
 def encoded_columns(schema: Schema) -> dict[str, list[EncodedColumn]]:
-    """Return the schema's columns of each column of the table: several for an array, otherwise one."""
+    """Map the name of each table column to its encoded columns: several for an array column, otherwise one."""
     number, plain, code = 0, schema.shape[0], schema.shape[0] + schema.shape[1]
     found: dict[str, list[EncodedColumn]] = {}
     for column in schema.columns:
@@ -178,7 +178,7 @@ def effects(
 
 
 def _donors(part: EncodedColumn, x: Array) -> list[tuple[int, float | None]]:
-    """Return rows with a column's most frequent values and their shares, or with quantiles of a numeric column."""
+    """Choose rows to copy a column's value from, one per category or quantile; return (row, share) pairs."""
     _, first, counts = np.unique(x[:, part.at], axis=0, return_index=True, return_counts=True)
     if isinstance(part.column, CategoryColumn) or len(first) <= POINTS:
         most = np.argsort(-counts, kind="stable")[:POINTS]

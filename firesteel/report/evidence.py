@@ -49,7 +49,7 @@ NAMED, ELEMENTS = 20, 3
 
 @dataclass(frozen=True)
 class SampledRows:
-    """A sample of the rows of a set.
+    """A sample of the training, validation or test rows, for the report.
 
     Args:
         set: "training", "validation" or "test".
@@ -68,18 +68,18 @@ class SampledRows:
     engine: Engine | None = field(default=None, compare=False)
 
     def all(self, network: Network) -> Engine:
-        """Return an engine with all rows, or with the sample if there is no other."""
+        """Return an engine that holds all rows; if only the sample is known, an engine that holds the sample."""
         return self.engine or engine_of(network, self.x, self.y, positive(self.weight))
 
     @property
     def scored(self) -> int:
-        """Number of rows that scores are computed on."""
+        """Number of rows on which the scores are computed."""
         return len(self.x) if self.engine is None else self.of
 
 
 @dataclass(frozen=True)
 class DisplayNames:
-    """Names for the report.
+    """Names of the network's inputs, outputs and classes, as the report shows them.
 
     Args:
         classes: Names of the K classes, labels or outputs.
@@ -92,7 +92,7 @@ class DisplayNames:
     picture: tuple[int, int] | None = None
 
     def check(self, inputs: int, outputs: int) -> None:
-        """Raise ConfigError if the numbers of names do not match the network.
+        """Raise ConfigError if there are more or fewer names than the network has inputs or outputs.
 
         >>> DisplayNames(features=["age"]).check(2, 1)
         Traceback (most recent call last):
@@ -117,7 +117,7 @@ class DisplayNames:
 
 @dataclass(frozen=True)
 class Exam:
-    """A network and the rows to examine it on, with the measurements that need all rows.
+    """A network, the rows on which it is examined, and the measurements that need all of these rows.
 
     Args:
         objective: The network and its loss.
@@ -137,7 +137,7 @@ class Exam:
     def of(
         model: Model, rows: SampledRows, training: SampledRows, names: DisplayNames, most: int = MOST_ROWS
     ) -> "Exam":
-        """Return the exam of a model on some rows.
+        """Prepare the examination of a model: compare it with baselines, and choose rows for importances.
 
         Args:
             model: The model.
@@ -158,7 +158,7 @@ class Exam:
 
 @contextmanager
 def _plainly() -> Iterator[None]:
-    """Compute on one thread and without warnings of overflow."""
+    """Context manager: use one BLAS thread, and silence warnings of overflow."""
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         yield
 
@@ -251,7 +251,7 @@ def _examined(model: Model, exams: Sequence[Exam], training: SampledRows, names:
 
 
 def _shuffled(model: Model, rows: SampledRows, most: int) -> ScoredRows:
-    """Return the rows for the permutation importances."""
+    """Return the rows, at most `most`, on which permutation importances are computed."""
     engine = rows.all(model.network)
     if engine.sparse:  # only the sample is dense
         engine = engine_of(model.network, rows.x[:most], rows.y[:most], positive(rows.weight[:most]))
@@ -263,7 +263,7 @@ def _importances(model: Model, parts: Sequence[ScoredRows]) -> Importances:
 
 
 def _importance(found: Importances, names: DisplayNames, table: bool) -> dict[str, Any]:
-    """Return the importances as JSON: for pixels all of them in order, otherwise the largest."""
+    """Convert permutation importances to JSON: of pixels all in order, of other inputs the largest."""
     each = [{"drop": row["importance"], "error": row["standardError"], "name": row["column"]} for row in found.rows]
     if not table:
         for item in each:
@@ -280,7 +280,7 @@ def _importance(found: Importances, names: DisplayNames, table: bool) -> dict[st
 
 
 def _importance_of_blocks(parts: Sequence[ScoredRows], shape: Shape) -> dict[str, Any]:
-    """Return the importances of blocks of pixels in order, as JSON; `grid` is their number down and across."""
+    """Convert the importances of blocks of pixels to JSON; `grid` is the number of blocks down and across."""
     places, grid = pictures.blocks(shape, affordable(parts))
     found = measured(parts, places)
     about = {"metric": "loss", "rows": found.sampled, "repeats": found.shuffles, "tried": found.tried}
@@ -288,7 +288,7 @@ def _importance_of_blocks(parts: Sequence[ScoredRows], shape: Shape) -> dict[str
 
 
 def _output(reading: Reading, mistake: Mapping[str, Any], predicted: Array, called: list[str]) -> int:
-    """Return the number of the output that a mistake is about: the predicted class."""
+    """Return the number of the output whose saliency explains a mistake: that of the predicted class."""
     if reading.outputs == 1:
         return 0
     if reading.task == "classification":
@@ -299,7 +299,7 @@ def _output(reading: Reading, mistake: Mapping[str, Any], predicted: Array, call
 def _effects(
     model: Model, reading: Reading, rows: SampledRows, importances: Importances, called: list[str]
 ) -> dict[str, Any] | None:
-    """Return the partial dependence on columns of a table: mean predictions, or probabilities of one class."""
+    """Return the partial dependence on a table's columns: the mean prediction, or mean probability of a class."""
     assert model.schema is not None
     with threads() as run:
         use = Use(model._objective(), model.theta, run)
@@ -347,7 +347,7 @@ def _plain(value: Any) -> Any:
 
 
 def _count(weight: float) -> float:
-    """Return a sum of weights, as an integer if it is one."""
+    """Return a sum of row weights, converted to int if it is a whole number."""
     return int(weight) if float(weight).is_integer() else float(weight)
 
 
@@ -355,7 +355,7 @@ def _count(weight: float) -> float:
 
 
 def _together(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Combine the results of several exams: add row counts, average scores weighted by rows."""
+    """Combine the evidence of an ensemble's members: add row counts, and average scores weighted by rows."""
     rows = [one["rows"] for one in found]
 
     def mean(scores: Sequence[float | None]) -> float | None:
@@ -461,7 +461,7 @@ def _classes(
 
 
 def _ratio(above: float, below: float) -> float | None:
-    """Return a ratio; None if the denominator is 0."""
+    """Divide two numbers; return None if the denominator is 0."""
     return float(above / below) if below > 0 else None
 
 
@@ -494,7 +494,7 @@ def _calibration(chances: Array, right: Array, w: Array) -> dict[str, Any]:
 def _numbers(
     reading: Reading, truth: Array, predicted: Array, chances: Array | None, w: Array, called: list[str]
 ) -> dict[str, Any]:
-    """Return each output's errors, points and residuals of the first few outputs, and the worst rows."""
+    """Return the evidence of a regression: errors by output, scatter points, residuals, and the worst rows."""
     r, metric = predicted - truth, R2Score(None)
     total = w.sum()
     r2 = np.asarray(metric.result(metric.sums(*near(predicted, truth), w), total))

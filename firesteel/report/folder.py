@@ -114,7 +114,7 @@ class RunFolder(Callback):
     # Callback methods
 
     def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
-        """Take the training and validation rows.  Called before training."""
+        """Store the training and validation rows for the report; called before training."""
         self.objective, self.training, self.validation = objective, training, validation
 
     def on_train_begin(self, logs: Logs = None) -> None:
@@ -190,7 +190,7 @@ class RunFolder(Callback):
                 self._put("diverged" if isinstance(error, DivergenceError) else "interrupted")
 
     def _end_member(self, number: int) -> None:
-        """Record a member's results on its held-out rows, while they are available."""
+        """Record the results of an ensemble's member on its held-out rows, before these are discarded."""
         assert self.validation is not None
         best, rows = self._best_epoch(), self._rows("validation", self.objective, self.validation)
         found = {
@@ -215,7 +215,7 @@ class RunFolder(Callback):
         return not isinstance(self.training, LocalEngine)
 
     def _put(self, status: str, scores: Mapping[str, Any] | None = None, evidence: Any = None) -> None:
-        """Write all files except the history, as far as they are known, and redraw the page."""
+        """Write the settings, scores, model and environment that are known so far, and redraw the page."""
         from firesteel.report.page import render
 
         at, over = time.perf_counter(), status != "training"
@@ -253,7 +253,7 @@ class RunFolder(Callback):
         store.write(self.folder / name, text.encode())
 
     def _append(self, line: str) -> None:
-        """Append a line to the history, all or nothing.  Raises StoreError if it cannot be written."""
+        """Append a line to history.jsonl, completely or not at all; raise StoreError if writing fails."""
         path = self.folder / "history.jsonl"
         with named(path):
             size = path.stat().st_size
@@ -265,7 +265,7 @@ class RunFolder(Callback):
                 raise
 
     def _measured(self) -> tuple[dict[str, Any], Any]:
-        """Return the scores of every set of rows, and the evidence from the last of them."""
+        """Return the scores on training, validation and test rows, and the evidence from the last set present."""
         best, theta = self._best_epoch(), self.model.theta
         rows: SampledRows | list[Exam] = self.exams or self.sample
         scores: dict[str, Any] = {"training": {name: best[name] for name in self.objective.names if name in best}}
@@ -297,7 +297,7 @@ class RunFolder(Callback):
         return SampledRows(name, x, y.astype(np.float64), weight.astype(np.float64), rows, engine)
 
     def _environment(self, fingerprint: str | None) -> dict[str, Any]:
-        """Return what determines the bits (CPU, versions), and the commit of the code."""
+        """Return the CPU and the versions, which determine the bits of the weights, and the code's commit."""
         return {
             "firesteel": __version__,
             "python": platform.python_version(),
@@ -315,7 +315,7 @@ class RunFolder(Callback):
     # The folder
 
     def _take_folder(self) -> None:
-        """Create and lock the folder; raise ConfigError if it has a complete run, one in progress, or other files."""
+        """Create and lock the folder; raise ConfigError if it has a finished run, a running one, or foreign files."""
         with named(self.folder, "created"):
             self.folder.mkdir(parents=True, exist_ok=True)
         _lock(self.folder, self.lock)
@@ -349,7 +349,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def next_folder(parent: str | os.PathLike[str]) -> Path:
-    """Create the first free folder of 001, 002, ... in a folder.
+    """Create the next numbered subfolder, 001, 002, ..., and return its path.
 
     Args:
         parent: The folder in which to create it.
@@ -393,7 +393,7 @@ def _lock(folder: Path, lock: ExitStack) -> None:
 
 
 def _owner(folder: Path) -> str:
-    """Return the id of the process that writes a folder, once it has recorded it."""
+    """Return the id of the process that writes to a folder; None until the process has recorded it."""
     for _ in range(20):
         time.sleep(0.05)
         with suppress(OSError, ValueError, KeyError, TypeError):
@@ -414,7 +414,7 @@ def _version(package: str) -> str | None:
 
 
 def _git() -> dict[str, Any] | None:
-    """Return the commit of the working folder and whether files differ from it; None outside a repository."""
+    """Return the git commit of the working folder, and whether files differ from it; None without git."""
 
     def asked(*words: str) -> str:
         done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=True)

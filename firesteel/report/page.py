@@ -109,7 +109,7 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def _history(path: Path, growing: bool) -> list[dict[str, Any]]:
-    """Return the rows of a history, if any; during training, ignore an incomplete last line."""
+    """Return the epochs in a history file; during training, ignore a last line that is incomplete."""
     if not path.exists():
         return []
     lines = _text(path).split("\n")
@@ -132,7 +132,7 @@ def _history(path: Path, growing: bool) -> list[dict[str, Any]]:
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Return nested values as pairs of dotted names and texts."""
+    """Flatten nested settings to pairs of a dotted name and a text."""
     pairs: list[tuple[str, str]] = []
     for key, value in values.items():
         if isinstance(value, dict):
@@ -177,7 +177,7 @@ def _seconds(value: float | None) -> str:
 
 
 def _brief(name: str) -> str:
-    """Return a name with its middle left out if it is long.
+    """Shorten a long name by replacing its middle with an ellipsis.
 
     >>> _brief("a name with a number 17"), _brief("short")
     ('a name wi…umber 17', 'short')
@@ -211,7 +211,7 @@ def _finite(value: Any) -> bool:
 
 
 def _scores(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the table of measures: a row for each scored set."""
+    """Return the table of metrics, with a row each for training, validation and test rows."""
     scores = {name: row for name, row in (metrics.get("scores") or {}).items() if row}
     columns = list(dict.fromkeys(key for row in scores.values() for key, value in row.items() if _scalar(value)))
     columns = [name for name in columns if name != "rows"]
@@ -255,7 +255,7 @@ def _curves(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) ->
 
 
 def _time(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Return how the seconds of all epochs were spent."""
+    """Divide the seconds of all epochs into computing, waiting, and work in engine and driver."""
     timed = [row for row in history if "seconds" in row]
     seconds = time_split(timed, max(1, metrics.get("shards") or 1))
     if (total := sum(seconds)) <= 0:
@@ -264,7 +264,7 @@ def _time(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> d
 
 
 def _shown(e: Mapping[str, Any], picture: Any) -> dict[str, Any]:
-    """Return the evidence with its tables, charts and images; absent ones are None."""
+    """Add tables, charts and images to the evidence for the page; None for those that do not apply."""
     classes, found = e.get("per_class") or [], dict(e)
     weakest = sorted(classes, key=lambda row: (row["f1"] is None, row["f1"]))[:LISTED]
     found["weakest"] = weakest if len(classes) > LISTED else classes
@@ -295,7 +295,7 @@ def _shown(e: Mapping[str, Any], picture: Any) -> dict[str, Any]:
 
 
 def _confusion(e: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the matrix as counts and shares of rows; for many classes, an image and the most frequent mistakes."""
+    """Prepare the confusion matrix: counts and shares, or for many classes an image and the commonest mistakes."""
     counts, names = np.array(e["confusion"], float), [row["class"] for row in e["per_class"]]
     rows = np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
     shares = counts / rows
@@ -311,7 +311,7 @@ def _confusion(e: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _residuals(number: int, output: Mapping[str, Any]) -> list[Markup]:
-    """Return an output's charts: predicted over true values, and residuals."""
+    """Return the two charts of a regression output: predicted over true values, and the residuals."""
     points = [pair for pair in output.get("points") or [] if None not in pair]
     found = [_chart("predicted", f"points{number}", points)] if points else []
     if (histogram := output.get("histogram")) and histogram["counts"]:
@@ -320,7 +320,7 @@ def _residuals(number: int, output: Mapping[str, Any]) -> list[Markup]:
 
 
 def _mistake(mistake: dict[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
-    """Return a mistake; if inputs are pixels, with its images: the input, and the network's output."""
+    """Add images to a mistake if the inputs are pixels: the input, and the output if it is a picture too."""
     shown: dict[str, Any] = dict.fromkeys(SHOWN) | mistake
     if picture:
         pixels = np.array(shown["input"], float).reshape(picture)
@@ -332,7 +332,7 @@ def _mistake(mistake: dict[str, Any], picture: Sequence[int] | None) -> dict[str
 
 
 def _picture_mistake(mistake: dict[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mistake with its images, for a network that takes pictures."""
+    """Add to a mistake its picture and its saliency map, for a network that takes pictures."""
     shown: dict[str, Any] = dict.fromkeys(SHOWN) | mistake
     pixels, draw = _array(shown["input"], seen["shape"]), seen["draw"]
     shown["image"] = draw(pixels)
@@ -344,7 +344,7 @@ def _picture_mistake(mistake: dict[str, Any], seen: Mapping[str, Any]) -> dict[s
 
 
 def _seen(pictures: Mapping[str, Any]) -> dict[str, Any]:
-    """Return filters and feature maps as images.
+    """Convert the first filters and their feature maps to images.
 
     The maps of one filter share a scale, so that examples can be compared.
     """
@@ -377,7 +377,7 @@ def _seen(pictures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _array(values: Any, shape: Sequence[int]) -> Array:
-    """Return numbers as an array of a shape, with 0 for values that are not finite."""
+    """Convert nested lists to an array of a shape, with 0 in place of values that are not finite."""
     return np.nan_to_num(np.array(values, float)).reshape(shape)
 
 
@@ -386,7 +386,7 @@ def _input(item: Mapping[str, Any]) -> str:
 
 
 def _rise(item: Mapping[str, Any], most: float) -> Markup:
-    """Return the cells of an importance: a bar, with its standard error as a line if known, and the number."""
+    """Return the table cells of an importance: a bar, its standard error as a line if known, and the number."""
     drop, error = item["drop"], item.get("error", 0.0)
     low, value, high = (
         min(max(part / most if most else 0.0, 0.0), 1.0) for part in (drop - error, drop, drop + error)
@@ -399,7 +399,7 @@ def _rise(item: Mapping[str, Any], most: float) -> Markup:
 
 
 def _along(point: Mapping[str, Any], points: Sequence[Mapping[str, Any]], chance: bool) -> str:
-    """Return the length of a mean prediction's bar: a probability as it is, numbers scaled from least to greatest."""
+    """Return the bar length, 0 to 1, of a mean prediction: a probability itself, or a number scaled to 0..1."""
     value = point["prediction"]
     if not chance:
         each = [one["prediction"] for one in points]

@@ -1,4 +1,4 @@
-"""What a network does with pictures: first filters, feature maps of a few rows, and saliency.
+"""How a network processes pictures: its first filters, feature maps of a few rows, and saliency maps.
 
 Pictures are (H, W, C), channels last, as the network's `Input` says; large ones are averaged over blocks.
 """
@@ -51,7 +51,7 @@ def visible(x: Array) -> Array:
 
 
 def blocks(shape: Shape, most: int) -> tuple[Places, list[int]]:
-    """Return the inputs of each block of pixels, and the number of blocks [down, across], at most `most`.
+    """Divide pixels into at most `most` blocks; return the inputs of each, and the number [down, across].
 
     Blocks are as small as possible and contain all channels of their pixels.
 
@@ -163,7 +163,7 @@ def seen(objective: Objective, theta: Array, x: Array, rows: Sequence[int]) -> d
 
 
 def _behind(network: Network, first: Part) -> Part:
-    """Return the last channel-wise part after a convolution, up to a pooling."""
+    """Find the last layer after a convolution that acts on each channel, such as its normalization or pooling."""
     last = first
     while last is first or not isinstance(last.layer, Sliding):
         readers = [part for part in network.plan if last.makes[0] in part.reads]
@@ -180,7 +180,7 @@ def _named(network: Network, part: Part) -> str:
 
 
 def examples(reading: Reading, truth: Array, predicted: Array, w: Array) -> list[int]:
-    """Return one row per class, a correctly predicted one if possible; for other tasks the first rows."""
+    """Choose one row per class, a correctly predicted one if possible; for other tasks the first rows."""
     rows = np.flatnonzero(w > 0)
     if reading.task != "classification":
         return rows[:EXAMPLES].tolist()

@@ -59,7 +59,7 @@ def task_of(model: Model, y: Array) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """The interpretation of a network's outputs, and its score."""
+    """Interprets a network's outputs as classes, labels or numbers, and scores them."""
 
     task: str
     loss: Loss
@@ -106,7 +106,7 @@ class Reading:
         return "r2" if self.task == "regression" else "accuracy"
 
     def score(self, truth: Array, predicted: Array, w: Array) -> float:
-        """Return the metric over rows with weights w, (n,)."""
+        """Return the value of `metric` over rows with weights w, (n,)."""
         if self.task == "regression":
             metric = R2Score("variance_weighted_average")
             sums = metric.sums(*near(predicted, truth), w)
@@ -116,19 +116,19 @@ class Reading:
 
 
 def positive(w: Array) -> Array:
-    """Return the weights as float64; all 1 if no weight of the sample is above 0."""
+    """Convert row weights to float64; if all are 0, replace them with 1."""
     return w.astype(np.float64) if w.sum() > 0 else np.ones(len(w))
 
 
 def near(predicted: Array, truth: Array) -> tuple[Array, Array]:
-    """Return both minus the median of columns far from zero, so that squares keep their digits."""
+    """Subtract a column's median from predictions and targets if it is far from zero, so squares stay precise."""
     middle = np.median(truth, axis=0)
     middle = np.where(np.abs(middle) > FAR * truth.std(axis=0), middle, 0.0)
     return predicted - middle, truth - middle
 
 
 def short(values: Array, digits: int = 4) -> list[float]:
-    """Return numbers rounded to so many digits."""
+    """Round an array's numbers to significant digits, and return them as a list."""
     return [float(f"{value:.{digits}g}") for value in values.tolist()]
 
 
@@ -137,7 +137,7 @@ UNITS = 24
 
 
 class Use:
-    """A network for inference: its outputs for rows."""
+    """A network prepared for inference on rows."""
 
     def __init__(self, objective: Objective, theta: Array, run: Run) -> None:
         self.objective, self.theta, self.run = objective, theta, run
@@ -151,14 +151,14 @@ class Use:
 
 
 def sub_batches(network: Network, rows: int) -> Iterator[slice]:
-    """Yield slices of rows that are computed together."""
+    """Yield slices of rows, each small enough to be computed in one call."""
     size = network.rows or SUB_BATCH
     for first in range(0, rows, size):
         yield slice(first, min(first + size, rows))
 
 
 def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) -> list[dict[str, Any]]:
-    """Return each layer's norms and dead units.
+    """Return the norms of each layer's weights and gradients, and its dead units.
 
     The gradient is that of the mean loss in inference, without the penalty on the weights.  A unit is dead if its
     output is 0 on every row; None if the layer has no rectifier.  For sliding windows a unit is a channel.

@@ -34,7 +34,7 @@ def described(
     more: Mapping[str, Mapping[str, Any]],
     start: str | None,
 ) -> dict[str, Any]:
-    """Return the sections of a training's settings.
+    """Return a training's settings as sections of TOML: model, fit, callbacks and others.
 
     Args:
         model: The model.
@@ -67,7 +67,7 @@ def described(
 
 
 def layers_of(model: Model) -> list[Layer]:
-    """Return a model's layers without what a `Table` has learned, which it learns again; none for a graph."""
+    """Return a model's layers, with `Table` layers not adapted; an empty list for a graph."""
     if not model.network.chained:
         return []
     first, *rest = model.network.layers
@@ -82,7 +82,7 @@ def to_toml(sections: Mapping[str, Any]) -> str:
 
 
 def secretless(sections: Mapping[str, Any]) -> str:
-    """Return settings as TOML without their secrets, and with a note on each one."""
+    """Return settings as TOML, with each secret hidden and a comment that says so."""
     import tomli_w
 
     clean = without_secrets(sections)
@@ -96,12 +96,12 @@ def secretless(sections: Mapping[str, Any]) -> str:
 
 
 def variable(section: str, key: str) -> str:
-    """Return the environment variable of a setting."""
+    """Return the name of the environment variable that overrides a setting."""
     return f"FIRESTEEL_{section}_{key}".upper()
 
 
 def plain(value: Any) -> Any:
-    """Convert a value to TOML types: specs to tables, keys to text, NumPy numbers to Python's, without None.
+    """Convert a value to types that TOML has: objects to tables, keys to text, NumPy numbers to Python's.
 
     >>> plain({0: np.float32(0.5), "seed": None, "shape": (2, 3)})
     {'0': 0.5, 'shape': [2, 3]}
@@ -116,7 +116,7 @@ def plain(value: Any) -> Any:
 
 
 def _rule(params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a stage's stopping rule, if any, as the equivalent callback."""
+    """Convert the early stopping of a Spark stage to the equivalent `EarlyStopping` callback; None without it."""
     rule: Stopping | None = params["stopping"]
     if rule is None or (rule.patience is None and not rule.tolerance):
         return []
@@ -130,7 +130,7 @@ def _rule(params: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _is_code(callback: callbacks.Callback | Model) -> bool:
-    """Return whether a callback is custom code, or a model is not a chain of layers."""
+    """Return whether settings cannot express a training: a callback of one's own, or a model that is a graph."""
     if isinstance(callback, Model):
         return not callback.network.chained
     code = callbacks.LambdaCallback | callbacks.LearningRateScheduler

@@ -76,7 +76,7 @@ def _rows(evidence: Mapping[str, Any]) -> str:
 
 
 def _sampled(evidence: Mapping[str, Any]) -> str:
-    """Return what to add to a figure of a sample if the score is of all rows."""
+    """Return " in a sample" for figures that come from a sample of the rows, otherwise an empty text."""
     return " in a sample" if evidence.get("sample", evidence["rows"]) < evidence["rows"] else ""
 
 
@@ -96,7 +96,7 @@ def _how_good(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
 
 
 def _unsure(evidence: Mapping[str, Any], score: float) -> float:
-    """Return half the width of the 95 % interval of an accuracy; for r2, the difference that counts as equal."""
+    """Return the uncertainty of a score: half the 95 % confidence interval of an accuracy; a fixed margin for r2."""
     if evidence["metric"] == "r2":
         return NEAR
     p = min(max(score, 0.0), 1.0)
@@ -260,7 +260,7 @@ def _of_the_epochs(metrics: Mapping[str, Any], history: Sequence[Mapping[str, An
 
 
 def time_split(rows: Sequence[Mapping[str, Any]], shards: int) -> tuple[float, float, float]:
-    """Return the seconds spent computing, waiting for the slowest shard, and in engine and driver; they sum to all.
+    """Divide an epoch's seconds into computing, waiting for the slowest shard, and work in engine and driver.
 
     >>> time_split([{"seconds": 2.0, "shard_seconds": 1.5, "slowest_seconds": 1.0, "wait_seconds": 1.0}], 2)
     (0.75, 0.25, 1.0)
