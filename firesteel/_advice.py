@@ -207,7 +207,7 @@ def warn_of_lost(
 
 
 def _flattened(sample: Sample, centre: Centre) -> dict[tuple[str, int], tuple[float, float, float]]:
-    """Return the magnitude, spread and rounding error of columns that float32 cannot resolve, by part and number.
+    """Find columns that float32 cannot resolve: {(part, number): (magnitude, spread, rounding error)}.
 
     Only the outermost half, quarter and eighth of each column's values are tested.
     """

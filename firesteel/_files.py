@@ -32,7 +32,7 @@ STEM = 50
 
 
 def path_of(given: Any, name: str = "path") -> Path:
-    """Return a user's argument as a path.
+    """Convert a user's argument to a `Path`; raise ConfigError if it is neither text nor a path.
 
     Args:
         given: A text or path-like object.

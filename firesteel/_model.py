@@ -246,7 +246,7 @@ class Model(Composed):
             self._state = self._state.with_theta(theta if self._moves is None else trained_part(theta, self._moves))
 
     def _targets(self, y: Any) -> Any:
-        """Return the targets of several outputs as one matrix, or those of a single named output as they are."""
+        """Join the targets of several outputs into one matrix; return those of a single output unchanged."""
         if self._ports is None or y is None:
             return y
         loss = self.settings.loss
@@ -269,7 +269,7 @@ class Model(Composed):
         return self._state
 
     def keep(self, state: TrainState, averaged: bool = True) -> None:
-        """Adopt a state of this model's training, with its weights.
+        """Restore a training state of this model: weights, optimizer moments, step count and learning rate.
 
         Args:
             state: The training state.
@@ -554,7 +554,7 @@ class Model(Composed):
         return weights, centre
 
     def suited(self, engine: Engine, class_weight: tuple[float, ...] | None) -> tuple[Objective, bool]:
-        """Complete the network from the packed rows: centre, normalization, sparse first layer.  Called by `fit`.
+        """Complete the network for the packed rows: centre, normalization statistics, sparse first layer.
 
         Args:
             engine: The engine that has the rows.
@@ -576,7 +576,7 @@ class Model(Composed):
         return weighted, not (self._chosen or (self._shared and self._shared.all_chosen))
 
     def trains(self, objective: Objective) -> Objective:
-        """Return the objective with the weights of frozen layers as constants.
+        """Return the objective to train, in which the weights of frozen layers are constants.
 
         Args:
             objective: The objective of the whole network.
@@ -865,7 +865,7 @@ class Model(Composed):
         return outputs if self._ports is None else self._ports.taken_apart(outputs)
 
     def predict_on_batch(self, x: Any) -> Any:
-        """Return `predict(x)`.
+        """Return the outputs for one batch of rows, as `predict` does.
 
         Args:
             x: The rows.
@@ -894,7 +894,7 @@ class Model(Composed):
         return values if return_dict else list(values.values())
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Return `evaluate(x, y)` without printing.
+        """Return the loss and the metrics of one batch, as `evaluate` does, without printing.
 
         Args:
             x: The inputs of the batch.
@@ -942,7 +942,7 @@ class Model(Composed):
         return Arrays(*rows, self._dtype, split, names, rules=rules)
 
     def _packed(self, source: Source, split: float, more: bool) -> Source:
-        """Return packed rows as they are.  Raises ConfigError if other columns, splits or dtypes are asked for."""
+        """Return packed rows; raise ConfigError if the call asks for other columns, another split or dtype."""
         if more or (split and split != source.split):
             raise ConfigError(
                 "packed rows already have their columns, weights and validation split: pass those to pack(...)",

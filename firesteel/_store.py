@@ -193,7 +193,7 @@ def arrays(data: bytes, entries: Mapping[str, Any], wanted: Mapping[str, tuple[A
 
 
 def headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """Return the safetensors header, firesteel's description, and the bytes that parsing it further may use.
+    """Return the safetensors header, firesteel's description, and the memory in bytes left for parsing.
 
     Raises:
         StoreError: If the header is missing or invalid, or reading it would take too much memory (`store-damaged`).

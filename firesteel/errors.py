@@ -133,7 +133,7 @@ def _without_password(found: re.Match[str]) -> str:
 
 
 def _without_values(text: str) -> str:
-    """Return a text with the values of secret settings replaced."""
+    """Replace the values of secret settings in a text."""
     parts, at = [], 0
     for found in re.finditer(NAME, text):
         before = text[max(0, found.start() - 1) : found.start()]
@@ -150,7 +150,7 @@ def _without_values(text: str) -> str:
 
 
 def _address(found: re.Match[str]) -> str:
-    """Return a word that may be a URL without tokens, also where they are percent-encoded."""
+    """Remove access tokens from a word that may be a URL, percent-encoded ones too."""
     word = found[0]
     if "://" in word:
         word = re.sub(FRAGMENT, lambda part: f"#{HIDDEN}" if _is_opaque(part[1]) else part[0], word)

@@ -186,7 +186,7 @@ class Sequential(Model):
 
 
 def _described(network: Network, about: Mapping[str, Any]) -> Model:
-    """Return the model of a network with attributes from a file; raise one of store.WRONG if they are invalid."""
+    """Create a model from a network and attributes in a file; raise one of store.WRONG if they are invalid."""
     chain = network.chained and "graph" not in about
     model = Sequential(network.layers, dtype=network.dtype) if chain else Model(network)
     model._network = network

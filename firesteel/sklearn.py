@@ -102,7 +102,7 @@ class _Estimator:
         return tags
 
     def _checked(self, x: Any, first: bool, least: int = 1) -> Any:
-        """Return a table as it is, or anything else as an array.
+        """Validate X: return a table unchanged, and convert anything else to an array.
 
         Args:
             x: The inputs.
@@ -224,7 +224,7 @@ def _taken(x: Any, rows: Any) -> Any:
 
 
 def _shared(classes: Any, share: float) -> bool:
-    """Return whether training and held-out rows can both contain every class."""
+    """Return whether there are enough rows for training and held-out rows to contain every class."""
     if classes is None:
         return False
     counts = np.bincount(classes)

@@ -1,4 +1,4 @@
-"""Speed: compiled loops, teams of threads, a single BLAS thread.  NumPy computes the same bits without them.
+"""Speed: compiled loops, teams of threads, one BLAS thread.  Without them NumPy computes the same bits.
 
 Importing this package registers the loops that layers, optimizers and blocks request through `core/faster.py`.
 """

@@ -1,4 +1,4 @@
-"""A single BLAS thread: the number of threads determines the bits of a product, so it is verified after each result.
+"""Limits BLAS to one thread, because the number of threads determines the last bits of a matrix product.
 
 The calls go to the library that NumPy itself is linked with, whatever else the process has loaded.  Some libraries
 have one setting per process, others one per thread; a trial determines which.
@@ -36,7 +36,7 @@ AFFIXES = list(itertools.product(["scipy_", ""], ["64_", "_64", ""]))
 
 
 class Blas:
-    """The number of threads of a BLAS library, and the contexts that currently need it to be 1.
+    """Sets the number of threads of a BLAS library to 1 while at least one user of `take` needs it.
 
     Args:
         get: Returns the number of threads.
@@ -57,7 +57,7 @@ class Blas:
         self.warned = False
 
     def take(self, user: object) -> None:
-        """Limit this thread's products to one BLAS thread until `drop(user)`."""
+        """Make BLAS use one thread until `drop(user)` is called with the same user."""
         with self.lock:
             me = threading.get_ident()
             key = self.users[user] = 0 if self.local is False else me
@@ -75,7 +75,7 @@ class Blas:
             self._verify()
 
     def drop(self, user: object) -> None:
-        """End the limit of `take(user)`; the last user restores the original number."""
+        """End the limit that `take(user)` set; the last user restores the original number of threads."""
         with self.lock:
             key = self.users.get(user)
             if key is not None:
@@ -86,7 +86,7 @@ class Blas:
                 self.kept.clear()
 
     def check(self) -> None:
-        """Read the number; if other code changed it while there are users, count the change and set it to 1 again."""
+        """Set the number of BLAS threads to 1 again if other code changed it, and count that change."""
         with self.lock:  # without it, a user that is leaving may already have restored its number
             if (found := self.get()) == 1 or not self.users:
                 return
@@ -98,7 +98,7 @@ class Blas:
             self._verify()
 
     def forked(self) -> None:
-        """Restore the number of threads in a forked child, which starts without users."""
+        """Restore the number of BLAS threads in a forked child process, where nobody has called `take` yet."""
         self.users.clear()
         for key in list(self.kept):
             self._put_back(key)
@@ -110,7 +110,7 @@ class Blas:
         self.kept.pop(key, None)
 
     def _is_per_thread(self) -> bool:
-        """Return whether the setting is per thread, that is, whether another thread does not see this one's."""
+        """Return whether BLAS keeps a number of threads for each calling thread, instead of one for the process."""
         seen: list[int] = []
         other = threading.Thread(target=lambda: seen.append(self.get()))
         other.start()
@@ -119,7 +119,7 @@ class Blas:
         return self.local
 
     def report(self) -> str:
-        """Return the number of threads as text, unless it is known to be one."""
+        """Return the number of BLAS threads as text for environment reports; empty if it is known to be 1."""
         return f"{self.get()} threads" if self.get() != 1 else "" if self.known else "threads unknown"
 
     def warn(self, why: str) -> None:
@@ -139,7 +139,7 @@ class Blas:
 
 
 class one_blas_thread:  # noqa: N801  (used as a function)
-    """A context in which BLAS uses one thread.
+    """Context manager in which BLAS uses one thread.
 
     Contexts may overlap, in one thread or several, and end in any order.  A forked child is not in its parent's
     contexts. Ctrl-C may interrupt anywhere; BLAS drops a context that no longer exists.
@@ -160,7 +160,7 @@ class one_blas_thread:  # noqa: N801  (used as a function)
 
 
 def steady(made: Callable[[], T]) -> T:
-    """Return a result computed with one BLAS thread; repeat it if other code changed the number meanwhile."""
+    """Compute a result with one BLAS thread, again if other code changed the number of threads meanwhile."""
     with one_blas_thread():
         for _ in range(TRIES):
             changes, result = BLAS.changes, made()
@@ -177,13 +177,13 @@ def _module() -> str:
 
 
 def _openblas(library: ctypes.CDLL, name: str) -> Any:
-    """Return a function of OpenBLAS; None if NumPy uses another BLAS."""
+    """Return a C function of OpenBLAS by its name; None if NumPy uses another BLAS library."""
     found = (getattr(library, f"{before}openblas_{name}{behind}", None) for before, behind in AFFIXES)
     return next(filter(None, found), None)
 
 
 def found(file: str) -> Blas | None:
-    """Return the BLAS that a file is linked with; None if its threads cannot be counted.
+    """Return the BLAS library that a file is linked with; None if its number of threads cannot be read.
 
     The number is read without releasing Python's lock, for which other threads may be waiting.
     """

@@ -1,4 +1,4 @@
-"""Compiled replacements of a network's parts: runs of dense layers as one call, single layers, and common losses.
+"""Compiled replacements of layers: several dense layers as one call, single layers, and common losses.
 
 Python's lock is released once per call; NumPy releases it around every product, and two threads wait for each other
 (docs/design/0008-speed.md).  `train/fused.py` takes steps with them.  They need numba and a BLAS of NumPy's that can
@@ -27,7 +27,7 @@ __all__ = ["Chain", "Fused", "compiled_parts", "single"]
 
 
 class Loops(NamedTuple):
-    """The compiled loops of chains of one dtype: forward, loss, backward, and those of a layer after its product."""
+    """Compiled functions of dense layers, for one dtype: forward pass, loss, backward pass, bias and ReLU."""
 
     forward: Any
     head: Any
@@ -37,7 +37,7 @@ class Loops(NamedTuple):
 
 
 class Chain:
-    """A run of Linear(+ReLU) parts fused into one part, with a compiled forward and backward call.
+    """Successive dense layers, with or without ReLU, as one layer with a compiled forward and backward pass.
 
     Its parameters are those of all its parts: `apply` and the pull-back get the views of the first part, and the
     others follow in the vector, in the order of `Layout`.  Inputs are x (B, I), C-contiguous, with B at least 2.
@@ -70,7 +70,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class Fused(Objective):
-    """An objective with compiled replacements of some parts, for batches of several rows.
+    """An objective (network and loss) some of whose layers are compiled, for batches of at least two rows.
 
     Args:
         compiled: The replacements, as `compiled_parts` returns them.
@@ -91,7 +91,7 @@ class Fused(Objective):
 
     @cached_property
     def head(self) -> tuple[int, Array] | None:
-        """The kind and the numbers of the compiled loss; None if it is not compiled."""
+        """Kind and constants of the compiled loss; None if NumPy computes the loss."""
         made = loops(self.network.dtype) is not None
         return losses.chosen(self.centred, self.network.outputs, self.network.dtype) if made else None
 
@@ -105,7 +105,7 @@ class Fused(Objective):
 
 
 def compiled_parts(network: Network, last: int) -> dict[int, Any]:
-    """Return the compiled replacements of a network's parts before `last`, by the number of the first part of each.
+    """Return compiled replacements for a network's parts before `last`, keyed by the first part of each.
 
     These are chains of dense layers, and single layers, where compiling pays off and is possible.
     """
@@ -125,20 +125,20 @@ def compiled_parts(network: Network, last: int) -> dict[int, Any]:
 
 
 def single(made: Mapping[int, Any], least: float) -> dict[int, Chain]:
-    """Return the chains of a single layer with at least `least` weights."""
+    """Return those compiled chains that consist of one dense layer with at least `least` weights."""
     alone = {at: one for at, one in made.items() if isinstance(one, Chain) and len(one.layers) == 1}
     return {at: one for at, one in alone.items() if one.layers[0, 0] * one.layers[0, 1] >= least}
 
 
 @functools.cache
 def loops(dtype: str) -> Loops | None:
-    """Return the compiled loops of chains of this dtype; None if they cannot be compiled."""
+    """Return the compiled functions of dense layers for a dtype; None if they cannot be compiled."""
     products, curves = blas(dtype), ufuncs(dtype)
     return wired(compiling.compiled_with, products | curves) if products and curves else None
 
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Loops | None:
-    """Return the loops of a chain, which `bind` compiles with these functions."""
+    """Compile the functions of dense layers with `bind`, so that they call the given C functions."""
     known = linked(bind, functions, (*LOOPS, *dense_loops.LOOPS, *losses.LOOPS))
     return Loops(*map(known.get, Loops._fields)) if known else None
 
@@ -164,7 +164,7 @@ def _picture_loops(dtype: str) -> dict[str, Any]:
 
 
 def compiled_layer(layer: Any, dtype: str, shape: Shape) -> Any:
-    """Return the compiled replacement of a layer for rows of this shape, or None if it would not pay off."""
+    """Return the compiled replacement of a layer for rows of a shape; None if compiling would not pay off."""
     worth = compiling.ON and len(shape) == 1 and shape[0] > 1 and shape[0] * ROWS >= compiling.WORTH
     kind = KINDS.get(type(layer)) if worth else None
     loops = _loops(dtype) if kind else {}

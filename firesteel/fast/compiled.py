@@ -1,4 +1,4 @@
-"""The cache of machine code: private to the user, verified before loading, and bypassed when it fails.
+"""Cache of compiled machine code: private to the user, verified before loading, and bypassed on failure.
 
 `fast/compiling.py` compiles.  This module stores the result, and repeats failed compiled work in NumPy.
 """
@@ -27,7 +27,7 @@ UNUSED = 30 * 86_400
 
 
 def with_fallback(made: Callable[[], T]) -> T:
-    """Return a result; if compiled code fails, compute it again from the start with NumPy alone."""
+    """Call a function; if compiled code fails in it, warn and call it again with NumPy alone."""
     try:
         return made()
     except compiling.Broken as broken:
@@ -47,7 +47,7 @@ def _warn(text: str) -> None:
 
 
 class Files:
-    """The cache folder, writable by this user alone, because its content is executed.
+    """Files in the cache folder of machine code, which only this user may write to, because they are executed.
 
     A file starts with the SHA-256 of its name and content.
     """
@@ -56,7 +56,7 @@ class Files:
 
     @property
     def folder(self) -> Path:
-        """The folder: next to numba's cache, if NUMBA_CACHE_DIR names it, or in the user's cache."""
+        """The cache folder: below NUMBA_CACHE_DIR if that is set, otherwise below the user's cache folder."""
         named = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
         return Path(named or os.path.expanduser("~/.cache"), "firesteel", "kernels")
 

@@ -1,4 +1,4 @@
-"""Compilation of loops if numba is installed, with a cache for other processes, and NumPy as the fallback.
+"""Compiles functions with numba if it is installed, and caches machine code for other processes.
 
 `kernels/` has the loops; `chain.py` and `team.py` combine them.
 """
@@ -29,7 +29,7 @@ SETTINGS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 class Broken(Exception):
-    """Compiled code has failed, possibly after a part of its work; the cause says why."""
+    """Raised when compiled code fails, possibly after a part of its work; `__cause__` says why."""
 
 
 STORE: Any = None
@@ -41,12 +41,12 @@ RUNS = Counter[str]()
 
 
 def compiled(kernel: Callable[..., None], numbers: int) -> Callable[..., None] | None:
-    """Return the kernel compiled; None for too few numbers, or without numba."""
+    """Return a function compiled by numba; None without numba, or if there are too few numbers to pay off."""
     return _compiled(kernel) if ON and numbers >= WORTH else None
 
 
 def compiled_if_loaded(kernel: Callable[..., None], numbers: int) -> Callable[..., None] | None:
-    """Return `compiled`, but only if numba is already loaded: scoring a million rows does not repay loading it."""
+    """Return `compiled(...)` if numba is already imported; None otherwise, because importing it takes too long."""
     return compiled(kernel, numbers) if "numba" in sys.modules else None
 
 
@@ -56,7 +56,7 @@ def _compiled(kernel: Callable[..., None]) -> Callable[..., None] | None:
 
 
 def compiled_with(kernel: Callable[..., None], functions: Mapping[str, Any]) -> Callable[..., None] | None:
-    """Return a kernel compiled with the functions that it calls; None without numba or a usable cache.
+    """Return a function compiled together with the functions that it calls; None without numba or a usable cache.
 
     Compiling takes seconds, which every process would spend without a cache.
 
@@ -82,7 +82,7 @@ def _numba() -> Any:
 
 
 class Compiled:
-    """A kernel that is compiled when first called, or loaded from the cache.  It raises Broken on failure.
+    """A function that is compiled at its first call or loaded from the cache; raises Broken on any failure.
 
     Attributes:
         name: The name of the kernel.
@@ -139,7 +139,7 @@ def _sum(*parts: Any) -> str:
 
 
 def _callable(function: Any) -> Any:
-    """Return a function for compiled code: a kernel, or a C function by its name."""
+    """Return a function that compiled code can call: a Python function compiled too, or a C function by name."""
     if isinstance(function, Compiled):
         return function.dispatcher
     numba, binding = _numba(), importlib.import_module("llvmlite.binding")
@@ -149,7 +149,7 @@ def _callable(function: Any) -> Any:
 
 
 def _identity(value: Any) -> Any:
-    """Return a value that identifies the meaning of a name."""
+    """Return what identifies a global value in the cache key: a function's code, or the value itself."""
     if isinstance(value, Compiled):
         return value.digest
     if hasattr(value, "argtypes"):
@@ -158,7 +158,7 @@ def _identity(value: Any) -> Any:
 
 
 def _raise(what: str, error: Exception) -> NoReturn:
-    """Raise Broken, or the exception of a signal handler, such as Ctrl-C's.
+    """Raise Broken from an error; reraise errors that a signal handler raised, such as KeyboardInterrupt.
 
     Python runs signal handlers anywhere, and numba may wrap their exceptions in an error of its own.  Exceptions that
     the caller had already caught do not count.
@@ -182,7 +182,7 @@ C = {"v": None, "i": ctypes.c_int, "l": ctypes.c_int64, "f": ctypes.c_float, "d"
 
 
 def declared(file: str | None, takes: Mapping[str, str]) -> dict[str, Any]:
-    """Return C functions of a library, or of this process for None; empty if one is missing.
+    """Return C functions of a shared library (None: of this process) by name; empty if one is missing.
 
     Args:
         file: The path of the library.
@@ -201,5 +201,5 @@ def declared(file: str | None, takes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def bound(kernel: Callable[..., None], functions: Mapping[str, Any]) -> Callable[..., None]:
-    """Return a copy of a kernel in which these names refer to these functions."""
+    """Return a copy of a Python function whose global names refer to the given functions."""
     return FunctionType(kernel.__code__, kernel.__globals__ | dict(functions), kernel.__name__)

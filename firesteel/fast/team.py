@@ -1,4 +1,4 @@
-"""Teams: threads that share the sub-batches of a step, as one compiled call.
+"""Teams of threads that divide the sub-batches of a training step among them, in one compiled call.
 
 Between two steps a helper thread waits in compiled code: it spins briefly, then sleeps.  It never asks for Python's
 lock, which costs half as much as a small batch.  No wait is unlimited.  `kernels/team.py` has the compiled code,
@@ -26,7 +26,7 @@ PRODUCED = 64
 
 
 class Meeting:
-    """The shared memory of a team and its helpers, for some steps.
+    """Memory that the threads of a team share for a few steps, and the semaphores that wake them.
 
     Each helper has a token for its part of the work.  A helper that takes its token does the part; the leader does
     every part whose token remains when its own is done.  So the leader never waits for a helper that has not begun,
@@ -53,7 +53,7 @@ class Meeting:
             system()["sem_init"](semaphore, 0, 0)
 
     def attend(self, member: int) -> None:
-        """Do the work of helper `member`, 1 .. members - 1, until the meeting is over, or a second without work."""
+        """Work as helper thread number `member` (1 to members - 1), until `close` or a second without a job."""
         error = None
         try:
             self.serve(member, self.mail, self.semaphores, self.given)
@@ -62,25 +62,25 @@ class Meeting:
         self.left.append(error)
 
     def lead(self, what: int, start: int, rows: int, size: int) -> None:
-        """Do some work with the helpers; raise the error of a helper that failed."""
+        """Run a job with all threads of the team; raise the error of a helper thread that failed."""
         mail = self.mail
         mail[0], mail[1], mail[2], mail[3] = what, start, rows, size  # faster than a slice
         while self.serve(0, self.mail, self.semaphores, self.given):  # a signal's handler may run here
             self.check()
 
     def check(self) -> None:
-        """Raise the error of a helper that failed, if any."""
+        """Raise the error of a helper thread that failed, if any."""
         for error in filter(None, self.left):
             raise error
 
     def close(self) -> None:
-        """Release the helpers, without waiting for them."""
+        """Release the helper threads, without waiting for them."""
         self.mail[OVER] = 1
         for semaphore in self._addresses():
             system()["sem_post"](semaphore)
 
     def _addresses(self) -> range:
-        """Return the address of each member's semaphore."""
+        """Return the memory address of each thread's semaphore."""
         first, line = self.semaphores.ctypes.data, self.semaphores.strides[0]
         return range(first, first + len(self.semaphores) * line, line)
 
@@ -110,7 +110,7 @@ class Team:
         alone.lead(NOTHING, 0, 0, 1)  # compile now, before helpers start
 
     def meeting(self) -> Meeting:
-        """Return a new meeting."""
+        """Return new shared memory for the threads of this team."""
         return Meeting(self)
 
     def learn(self, start: int, rows: int, size: int) -> None:
@@ -118,13 +118,13 @@ class Team:
         self.hold(self).lead(LEARN, start, rows, size)
 
     def multiply(self, jobs: Sequence[Sequence[int]]) -> None:
-        """Compute some matrix products, at most `PRODUCED`."""
+        """Compute several matrix products, at most `PRODUCED`, on the threads of the team."""
         meeting = self.hold(self)
         meeting.mail[JOBS : JOBS + JOB * len(jobs)].reshape(-1, JOB)[:] = jobs
         meeting.lead(PRODUCTS, len(jobs), 0, 1)
 
     def step(self, t: int) -> bool:
-        """Take step t along the gradient, if the optimizer's step is compiled; return whether it was."""
+        """Take optimizer step t if that is compiled; return whether it was taken."""
         if self.loop is None:
             return False
         numbers = self.given.numbers
@@ -136,7 +136,7 @@ class Team:
 
 @functools.cache
 def served(dtype: str) -> Any:
-    """Return the compiled loop of team members for this dtype; None if it cannot be compiled."""
+    """Return the compiled main loop of a team's threads for a dtype; None if it cannot be compiled."""
     found, functions = chain.loops(dtype), system()
     if not (found and functions):
         return None
@@ -145,13 +145,13 @@ def served(dtype: str) -> Any:
 
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Any:
-    """Return `loops.serve`, which `bind` compiles with these functions."""
+    """Compile `serve`, the main loop of a team's threads, with `bind`, so that it calls the given functions."""
     return linked(bind, functions, loops.LOOPS).get("serve")
 
 
 @functools.cache
 def system() -> dict[str, Any]:
-    """Return memcpy, sched_yield, and POSIX clocks and semaphores; empty if one is missing."""
+    """Return the C functions memcpy and sched_yield, and POSIX clocks and semaphores; empty if one is missing."""
     takes = {"memcpy": "vlll", "sched_yield": "i", "clock_gettime": "iil", "sem_init": "ilii"}
     takes |= {"sem_post": "il", "sem_trywait": "il", "sem_timedwait": "ill"}
     made = compiling.declared(None, takes)

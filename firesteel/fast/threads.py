@@ -1,4 +1,4 @@
-"""The threads of this process: their number, and a map over them.
+"""Threads of this process: how many may be used, and a map that runs on them.
 
 Starting and waiting take most of the time of short work, and training steps are short.  So there is a dedicated map,
 whose helper threads can also stay with one team for many steps.  `engine.py` opens it, `rounds.py` maps over it.
@@ -48,7 +48,7 @@ PATIENCE = 0.2
 
 
 class Threads:
-    """A map over this thread and some helper threads, which take one item at a time; results keep the items' order.
+    """A map function that runs on this thread and helper threads; results keep the order of the items.
 
     A map of two short items takes a fifth of the time of concurrent.futures.  An exception, also Ctrl-C, may occur at
     any moment; the helpers end with this object, closed or not.
@@ -64,7 +64,7 @@ class Threads:
         self.helpers: list[threading.Thread] = []
 
     def hold(self, team: "Team") -> "Meeting":
-        """Return the meeting of a team, with helpers attending until another team asks or something is mapped."""
+        """Let the helper threads work for a team, until another team asks or something is mapped."""
         meeting = self.meeting
         if meeting is None or meeting.given is not team.given or meeting.left:
             self._release()
@@ -150,7 +150,7 @@ def _start(helpers: Iterable[threading.Thread], started: SimpleQueue[None]) -> N
 
 
 def _help(jobs: SimpleQueue[Callable[[], None] | None], owner: Callable[[], Threads | None]) -> None:
-    """Run one job after another, until a job is None or the owner is gone."""
+    """Main loop of a helper thread: run jobs from a queue, until a job is None or the owner was deleted."""
     np.seterr(**QUIET)
     with contextlib.suppress(SystemExit):
         while owner() is not None:
@@ -167,7 +167,7 @@ def _help(jobs: SimpleQueue[Callable[[], None] | None], owner: Callable[[], Thre
 
 
 def threads() -> contextlib.closing[Threads]:
-    """Return a map over as many threads as the process may use, as a context manager."""
+    """Context manager: a map function over as many threads as the process may use."""
     return contextlib.closing(Threads(worker_threads() - 1))
 
 
@@ -176,12 +176,12 @@ LATE = {"firesteel", "llvmlite", "numba", "numpy", "scipy"}
 
 
 class _Firsts:
-    """Imports and compilation, which happen once per process: a child forked during them would deadlock."""
+    """Prevents a fork while numba is imported or compiles, because the child process would deadlock."""
 
     compiler: Any = None
 
     def wait(self) -> None:
-        """Wait until no other thread is importing or compiling, and prevent compilation."""
+        """Before a fork: wait until no thread imports numba or compiles, and prevent both until it is done."""
         self.compiler = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
         if self.compiler is not None:
             self.compiler.acquire()

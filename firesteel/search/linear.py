@@ -69,7 +69,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Baselines:
-    """The baselines of a network.
+    """The linear model and the constant prediction with which a network is compared.
 
     Args:
         objective: The linear model with its loss and metric.
@@ -106,7 +106,7 @@ def affordable(inputs: int, outputs: int, rows: int, of: int) -> int:
 
 
 def _cost(inputs: int, outputs: int) -> int:
-    """Return the operations of a step per row."""
+    """Estimate the arithmetic operations per row of one training step of a linear model."""
     return inputs * outputs + 10 * (inputs + outputs)
 
 
@@ -175,14 +175,14 @@ def train_baselines(
 
 
 def engine_of(network: Network, x: Array, y: Array, w: Array) -> Engine:
-    """Return an engine of rows in memory, counted from the network's centre if it has one."""
+    """Pack rows in memory into an engine, with the network's centre subtracted if it has one."""
     dtype = np.dtype(network.dtype)
     near, y = less(x, network.centre.features, dtype), less(y, network.centre.targets, dtype)
     return LocalEngine([Block(0, near.astype(dtype), None, y.astype(dtype), w.astype(dtype), 0)], 1, network.centre)
 
 
 def too_wide_note(inputs: int) -> str:
-    """Return the note for `train_baselines` returning None."""
+    """Return the note that explains why `train_baselines` returned None."""
     return f"left out, because rows of {inputs:,} numbers are too wide"
 
 

@@ -26,7 +26,7 @@ from firesteel.train.source import Source
 
 
 class Foldable(Source, Protocol):
-    """A source of rows that can hold out equal folds by key."""
+    """Protocol of row sources that can hold out one of several equal folds."""
 
     def folded(self, fold: int, folds: int) -> Source:
         """Return the rows with one of `folds` equal folds held out for validation."""

@@ -1,4 +1,4 @@
-"""Activations, forward and backward, and the layer that calls them; NumPy's are in `core/layers/activation.py`.
+"""Compiled activations and their derivatives; `core/layers/activation.py` has them in NumPy.
 
 x, y: (n,), inputs and outputs.  q: (n,), intermediate values for the slope.  d: (n,), a derivative, which is
 multiplied by the slope.  n: the constants of the activation, in its dtype.
@@ -197,7 +197,7 @@ def mish_slope(x: Array, y: Array, q: Array, d: Array, n: Array) -> None:
 
 
 def gelu(x: Array, y: Array, q: Array, n: Array) -> None:
-    """Write x P(x) to y, with the normal distribution's P(x) in q."""
+    """GELU: write x P(x) to y and P(x), the cumulative normal distribution, to q."""
     zero, one, two, half, far, root, most, ends = n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7:10]
     bells(x, y, n)
     for i in range(x.size):
@@ -239,7 +239,7 @@ def bells(x: Array, y: Array, n: Array) -> None:
 
 
 def ratio(x: Any, n: Array) -> Any:
-    """Return the ratio of two polynomials of the same degree, numerator first."""
+    """Return the ratio of two polynomials of the same degree; n has the coefficients, numerator first."""
     count = n.size // 2
     above, below = n[0], n[count]
     for k in range(1, count):
@@ -280,7 +280,7 @@ CURVES: dict[Any, tuple[Callable[..., None], Callable[..., None], Callable[[Any]
 
 @functools.cache
 def numbers(curve: Any, dtype: str) -> Array:
-    """Return the constants of an activation; an infinite one becomes the largest number of the dtype."""
+    """Return an activation's constants as an array; infinity becomes the largest finite number of the dtype."""
     given = np.array([*CURVES[type(curve)][2](curve), 0.0], np.float64)
     return np.minimum(given, np.finfo(dtype).max).astype(dtype)
 
@@ -293,7 +293,7 @@ LOOPS = (
 
 
 class Bent:
-    """A compiled activation of `CURVES`."""
+    """An activation layer that calls the compiled loops of its entry in `CURVES`."""
 
     random, joint, span = False, False, 1
 

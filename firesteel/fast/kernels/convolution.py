@@ -1,4 +1,4 @@
-"""Convolutions with ReLU and pooling, forward and backward, and the layer that calls them.
+"""Compiled convolutions, with the ReLU and the pooling that follow, and the layer that calls them.
 
 They do the work of `layers/convolution.py`, `Relu` and `MaxPooling2D`, in the same pieces of whole images.  Indices
 are unsigned, because loops with signed indices are not vectorized and take ten times as long.
@@ -34,7 +34,7 @@ gemv: Any = None
 
 
 def gather(x: Array, n: int, at: Array, columns: Array) -> None:
-    """Write the windows of n padded images to columns, in the layout of `Windows.columns`."""
+    """Copy the windows of n padded images to columns (im2col), in the layout of `Windows.columns`."""
     u = np.uint64
     height, width, channels, k, span = u(at[0]), u(at[1]), u(at[2]), u(at[3]), u(at[4])
     down, right, below, across, h, w = u(at[5]), u(at[6]), u(at[7]), u(at[8]), u(at[9]), u(at[10])
@@ -67,7 +67,7 @@ def gather(x: Array, n: int, at: Array, columns: Array) -> None:
 
 
 def scatter(columns: Array, n: int, at: Array, x: Array) -> None:
-    """Add columns to the pixels of n padded images.
+    """Add columns back to the pixels of n padded images that they came from (col2im).
 
     It starts at the last window, so that each pixel receives the kernel's weights in order.
     """
@@ -97,7 +97,7 @@ def scatter(columns: Array, n: int, at: Array, x: Array) -> None:
 
 
 def product(columns: Array, n: int, at: Array, w: Array, z: Array, to: int) -> None:
-    """Write the products of n images' columns and the kernel to z, from number `to` on."""
+    """Multiply the columns of n images by the kernel, and write the product to z, from index `to` on."""
     rows, size, filters, item = n * at[9] * at[10], at[3] * at[4] * at[2], at[11], z.itemsize
     into, source, kernel = z.ctypes.data + to * item, columns.ctypes.data, w.ctypes.data
     if at[2] == 1:
@@ -107,7 +107,7 @@ def product(columns: Array, n: int, at: Array, w: Array, z: Array, to: int) -> N
 
 
 def forward(x: Array, w: Array, b: Array, at: Array, y: Array, won: Array) -> None:
-    """Write the outputs for padded images x to y, piece by piece, and the positions of the maxima to won."""
+    """Forward pass for padded images x: write outputs to y, and the positions of the pools' maxima to won."""
     pictures, each = len(x) // (at[0] * at[1] * at[2]), at[0] * at[1] * at[2]
     made, pooled = at[9] * at[10] * at[11], at[18] * at[19] * at[11]
     columns = np.empty(at[12] * at[9] * at[10] * at[3] * at[4] * at[2], x.dtype)
@@ -135,7 +135,7 @@ def backward(
     g_b: Array,
     d_x: Array,
 ) -> None:
-    """Write the derivatives of w and b, adding the pieces in order, and add that of x to d_x.
+    """Backward pass: write the gradients of w and b to g_w and g_b, and add that of x to d_x.
 
     d_x is 0, or empty if that derivative is not wanted.
     """
@@ -180,7 +180,7 @@ def rests(pool: Windows | None) -> bool:
 
 
 class Convolved:
-    """A compiled convolution, with the ReLU and the pooling that follow it, if any.
+    """A compiled convolution layer, fused with the ReLU and the max pooling that follow it, if any.
 
     Args:
         place: The geometry of its windows.
@@ -228,7 +228,7 @@ class Convolved:
 
 
 def convolved(plan: Sequence[Part], shapes: Sequence[Shape], loops: dict[str, Any]) -> dict[int, Convolved]:
-    """Return the compiled convolutions of a network, by part.
+    """Return the compiled replacements of a network's convolutions, keyed by the number of the part.
 
     A convolution is compiled if it has one group, several weights per filter and several filters; NumPy computes the
     others with other products.  A following ReLU and pooling are included if nothing else reads their inputs.
@@ -245,7 +245,7 @@ def convolved(plan: Sequence[Part], shapes: Sequence[Shape], loops: dict[str, An
 
 
 def behind(plan: Sequence[Part], number: int, shapes: Sequence[Shape]) -> tuple[int, Windows | None]:
-    """Return the ReLU that follows a part, as in `at`, and the geometry of the pooling that follows."""
+    """Return which ReLU follows a part (coded as in `at`), and the windows of the max pooling after it, or None."""
     after = _alone(plan, number + 1)
     bent = 0 if after is None else 1 if type(after.layer) is Relu else 2 if after.layer == ReLU() else 0
     after = _alone(plan, number + 2) if bent else after
@@ -255,7 +255,7 @@ def behind(plan: Sequence[Part], number: int, shapes: Sequence[Shape]) -> tuple[
 
 
 def _alone(plan: Sequence[Part], number: int) -> Part | None:
-    """Return a part, if it reads the output of the one before it, and is the only one that does."""
+    """Return the part with a number if it is the only reader of the previous part's output; otherwise None."""
     part = plan[number] if number < len(plan) else None
     before = plan[number - 1].makes
     return part if part and part.reads == tuple(before) and set(before) <= set(part.frees) else None

@@ -1,4 +1,4 @@
-"""Runs of dense layers with ReLU, forward and backward: the work of `layers/dense.py` and `Relu` in NumPy."""
+"""Compiled forward and backward passes of successive dense layers; `core/layers/dense.py` has them in NumPy."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ dot: Any = None
 
 
 def forward(x: Array, w: Array, one: Array, layers: Array, z: Array) -> None:
-    """Write each layer's outputs to z, one after another: relu(x w + b) or x w + b.
+    """Forward pass: write the outputs of each layer, relu(x w + b) or x w + b, to z, one after another.
 
     Args:
         x: The inputs, (B, I).
@@ -51,7 +51,7 @@ def forward(x: Array, w: Array, one: Array, layers: Array, z: Array) -> None:
 def backward(
     x: Array, w: Array, one: Array, g: Array, d_x: Array, wants_x: bool, layers: Array, z: Array, d: Array
 ) -> None:
-    """Write the derivatives of the parameters to g, in the order of w, and those of x to d_x if wanted.
+    """Backward pass: write the gradients of all parameters to g, in the order of w, and that of x to d_x.
 
     At the end of d, which is laid out like z, is the derivative of the last outputs; the others are written before
     it.
@@ -93,7 +93,7 @@ COLUMNS = 32
 
 
 def behind(w: Array, one: Array, bent: bool, biased: bool, z: Array) -> None:
-    """Apply bias and ReLU of one layer to its product z, (B, O).  w: (I, O), followed by the bias."""
+    """Add a layer's bias to its matrix product z, (B, O), and apply ReLU, in place.  w: (I, O), then the bias."""
     rows, units, out = len(z), z.shape[1], z.ctypes.data
     if biased:
         ger(ROWS, rows, units, 1.0, one.ctypes.data, 1, w.ctypes.data + w.size * z.itemsize, 1, out, units)
@@ -103,7 +103,7 @@ def behind(w: Array, one: Array, bent: bool, biased: bool, z: Array) -> None:
 
 
 def behind_back(g: Array, one: Array, bent: bool, biased: bool, z: Array, d: Array) -> None:
-    """Pull d, (B, O), back through `behind`, in place, and write the derivative of the bias after g, (I, O)."""
+    """Backward pass of `behind`: update d, (B, O), in place, and write the bias's gradient after g, (I, O)."""
     rows, units, g_b = len(z), z.shape[1], g.ctypes.data + g.size * g.itemsize
     for b in range(rows if bent else 0):
         for i in range(units):
@@ -116,7 +116,7 @@ LOOPS = (forward, backward, behind, behind_back)
 
 
 class Wide:
-    """A chain of one layer whose products are shared by threads, if a trial shows that this keeps the bits.
+    """A compiled dense layer whose matrix products are divided among threads, if a trial gives the same bits.
 
     Args:
         chain: The chain.
@@ -161,12 +161,12 @@ class Wide:
         return z, pull
 
     def _cuts(self, size: int) -> list[tuple[int, int]]:
-        """Return the first column and the number of columns of each thread's part."""
+        """Divide `size` columns among the threads; return the first column and the number of columns of each."""
         ends = [size * n // self.count // COLUMNS * COLUMNS for n in range(self.count)] + [size]
         return [(first, end - first) for first, end in zip(ends, ends[1:], strict=False) if first < end]
 
     def _keeps_bits(self, x: Array) -> bool:
-        """Return whether both ways give the same bits, tried on random numbers of the same shape."""
+        """Return whether divided and whole products of random numbers in these shapes have the same bits."""
         rng, product = rng_for(0, "trial"), blas(x.dtype.name)["gemm"]
 
         def multiply(jobs: list[tuple[int, ...]]) -> None:

@@ -1,4 +1,4 @@
-"""C functions for kernels: products of NumPy's BLAS, and the loops of NumPy's ufuncs, with their bits."""
+"""C functions that kernels call for NumPy's bits: products of its BLAS, and the inner loops of its ufuncs."""
 
 import ctypes
 import functools
@@ -24,7 +24,7 @@ add: Any = None
 
 
 def linked(bind: Callable[..., Any], functions: Mapping[str, Any], loops: Sequence[Any]) -> dict[str, Any]:
-    """Return functions and loops by name, each loop compiled by `bind` to call those before it; empty on failure."""
+    """Compile loops with `bind`, each able to call those before it; return all by name, or empty on failure."""
     known = dict(functions)
     for loop in loops:
         known[loop.__name__] = bind(loop, known)
@@ -33,7 +33,7 @@ def linked(bind: Callable[..., Any], functions: Mapping[str, Any], loops: Sequen
 
 @functools.cache
 def blas(dtype: str) -> dict[str, Any]:
-    """Return gemm, gemv, ger and dot of NumPy's BLAS; empty if they are not found.
+    """Return the C functions gemm, gemv, ger and dot of NumPy's BLAS by name; empty if they are not found.
 
     Only the names in NumPy's wheels are tried, whose integers are known to have 64 bits.
     """
@@ -45,7 +45,7 @@ def blas(dtype: str) -> dict[str, Any]:
 
 
 class Ufunc(ctypes.Structure):
-    """The fields of a ufunc after the object header, up to its types, as in NumPy's `ufuncobject.h`."""
+    """Layout of NumPy's C struct `PyUFuncObject`, from after the object header up to the field `types`."""
 
     _fields_ = (
         *((name, ctypes.c_int) for name in ("inputs", "outputs", "arguments", "identity")),
@@ -56,7 +56,7 @@ class Ufunc(ctypes.Structure):
 
 @functools.cache
 def ufuncs(dtype: str) -> dict[str, Any]:
-    """Return the C loops of NumPy's functions for this dtype; empty unless all are found.
+    """Return the C inner loops of NumPy's exp, log, tanh and others for a dtype; empty unless all are found.
 
     Each takes the addresses of its arguments, of the count and of the strides, and of its data, which is unused here.
     """
@@ -77,7 +77,7 @@ def ufuncs(dtype: str) -> dict[str, Any]:
 
 
 def given(x: Array, y: Array) -> Array:
-    """Return the arguments of a loop from x to y: addresses, count and strides.
+    """Return the arguments of a ufunc's C loop from x to y: addresses, count and strides.
 
     Loops return a part of it, because an object whose address a C call uses must be used again after the call to stay
     alive.

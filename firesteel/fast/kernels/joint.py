@@ -1,4 +1,4 @@
-"""Batch normalization over the pieces of a batch, with ReLU and pooling, and the layer that calls it.
+"""Compiled batch normalization of a batch cut into pieces, with the ReLU and the pooling that follow.
 
 It does the work of `JointNormalization`, `Relu` and `MaxPooling2D`.  Indices are unsigned, as in `convolution.py`,
 which describes `at`; images are flat.  gamma, beta: (C,), or empty.
@@ -22,7 +22,7 @@ __all__ = ["LOOPS", "Jointly", "pictured"]
 
 
 def column_sums(x: Array, d: Array, m: Array, scale: Array, kind: int, total: Array) -> None:
-    """Add sums of columns to total, (C,), float64: kind 0 of x, 1 of (x - m)^2, 2 of d (x - m) scale."""
+    """Add column sums to total, (C,), float64: of x (kind 0), (x - m)^2 (kind 1), or d (x - m) scale (kind 2)."""
     u = np.uint64
     channels, rows = u(len(total)), u(len(x) // len(total))
     part = np.empty_like(m)
@@ -46,7 +46,7 @@ def column_sums(x: Array, d: Array, m: Array, scale: Array, kind: int, total: Ar
 
 
 def sums(x: Array, m: Array, found: Array) -> None:
-    """Write the number of rows, and the sums of x and x^2 per channel, to found, (1 + 2 C,).  m: scratch, (C,)"""
+    """Write the number of rows, and each channel's sums of x and x^2, to found, (1 + 2 C,).  m: scratch, (C,)"""
     channels = len(m)
     rows, first, second = len(x) // channels, found[1 : 1 + channels], found[1 + channels :]
     column_sums(x, x, m, m, 0, first)
@@ -98,7 +98,7 @@ def normalize(x: Array, m: Array, scale: Array, gamma: Array, beta: Array, at: A
 def slopes(
     d_y: Array, x: Array, m: Array, scale: Array, at: Array, y: Array, won: Array, d: Array, own: Array
 ) -> None:
-    """Write the derivative of the normalized values to d, and its sums, plain and times these, to own, (2 C,)."""
+    """Write the gradient of the normalized values to d, and its column sums, and those times the values, to own."""
     channels = len(m)
     unbend(d_y, len(x) // (at[9] * at[10] * channels), y, won, at, d)
     column_sums(d, d, m, scale, 0, own[:channels])
@@ -108,7 +108,7 @@ def slopes(
 def pulled(
     d: Array, x: Array, m: Array, scale: Array, by_mean: Array, by_xhat: Array, factor: Array, at: Array
 ) -> None:
-    """Pull d back through the normalization, in place."""
+    """Backward pass of the normalization: replace d, the gradient of its outputs, by that of its inputs."""
     u, w = np.uint64, at[10]
     size = w * len(m)
     ms, by, means = np.empty(size, x.dtype), np.empty(size, x.dtype), np.empty(size, x.dtype)
@@ -129,7 +129,7 @@ LOOPS = (*convolution.LOOPS, column_sums, sums, normalize, slopes, pulled)
 
 
 class Jointly:
-    """A compiled `JointNormalization`, with the ReLU and the pooling that follow it, if any.
+    """A compiled `JointNormalization`, fused with the ReLU and the max pooling that follow it, if any.
 
     Args:
         layer: The normalization.
@@ -182,7 +182,7 @@ class Jointly:
 
 
 def pictured(plan: Sequence[Part], shapes: Sequence[Shape], loops: dict[str, Any]) -> dict[int, Any]:
-    """Return the compiled convolutions and normalizations of a network, by part.
+    """Return the compiled replacements of convolutions and batch normalizations, keyed by the part's number.
 
     NumPy normalizes a single channel, because it adds up a single column in another order.
     """

@@ -1,4 +1,4 @@
-"""Losses and their weighted derivatives: the work of `Objective.slopes` in NumPy.
+"""Compiled losses and their weighted derivatives; `Objective.slopes` computes them in NumPy.
 
 z, d: (B O,), the inputs of the loss and its derivative.  y: (B, T), targets.  weights, losses: (B,).  p: (B, O), the
 network's outputs.
@@ -37,7 +37,7 @@ FEW = 8
 
 
 def chosen(loss: Loss, outputs: int, dtype: str) -> tuple[int, Array] | None:
-    """Return the kind of a loss and its numbers; None if it is not compiled."""
+    """Return the kind and the constants with which `head` computes a loss; None if the loss is not compiled."""
     if loss in FUSED:
         return CLASSES, np.empty(0, dtype)
     if loss == BinaryCrossentropy():
@@ -56,7 +56,7 @@ def chosen(loss: Loss, outputs: int, dtype: str) -> tuple[int, Array] | None:
 def differences(
     z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array, kind: int, given: Array
 ) -> None:
-    """Compute a loss of differences of outputs and targets, possibly standardized."""
+    """Compute a loss of z - y, such as the squared error, possibly of standardized targets."""
     rows, outputs = p.shape
     half, double, part, count, delta = given[0], given[1], given[2], given[3], given[4]
     for b in range(rows):
@@ -106,7 +106,7 @@ def binary(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array
 
 
 def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array) -> None:
-    """Compute the categorical cross-entropies after softmax.  y: class indices, or a share for each class."""
+    """Compute the categorical cross-entropy after softmax.  y: class indices, or a probability for each class."""
     rows, outputs = p.shape
     others, tops = np.empty_like(losses), np.empty(rows, np.int64)
     for b in range(rows):
@@ -156,7 +156,7 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
 
 
 def head(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array, kind: int, given: Array) -> None:
-    """Compute the loss that was `chosen`."""
+    """Compute the loss whose kind and constants `chosen` returned, with outputs and derivatives."""
     if kind == CLASSES:
         crossentropy(z, y, weights, losses, p, d)
     elif kind == BINARY:

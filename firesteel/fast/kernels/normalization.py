@@ -1,4 +1,4 @@
-"""Batch and layer normalization, forward and backward, and the layer that calls them.
+"""Compiled batch and layer normalization, forward and backward, and the layer that calls them.
 
 x, xhat, y, d: (B, O), the inputs, the normalized values, the outputs, and a derivative that is pulled back in place.
 gamma, beta: (O,), or empty.  g_gamma, g_beta: their derivatives.  one: ones, (B,).
@@ -21,7 +21,7 @@ means: Any = None
 
 
 def over_rows(x: Array, one: Array, out: Array) -> None:
-    """Write the sum over rows to out, (O,)."""
+    """Write the sum of each column of x, (B, O), to out, (O,)."""
     rows, width = x.shape
     gemv(ROWS, TURNED, rows, width, 1.0, x.ctypes.data, width, one.ctypes.data, 1, 0.0, out.ctypes.data, 1)
 
@@ -36,7 +36,7 @@ def scaled(xhat: Array, gamma: Array, beta: Array, y: Array) -> None:
 
 
 def pulled(d: Array, xhat: Array, gamma: Array, beta: Array, g_gamma: Array, g_beta: Array, one: Array) -> Array:
-    """Write the derivatives of gamma and beta, and that of xhat to d; return scratch memory of d's shape."""
+    """Backward pass of `scaled`: write the gradients of gamma and beta, and replace d by that of xhat."""
     room = np.empty_like(d)
     if len(beta):
         over_rows(d, one, g_beta)
@@ -53,7 +53,7 @@ def pulled(d: Array, xhat: Array, gamma: Array, beta: Array, g_gamma: Array, g_b
 
 
 def by_rows(x: Array, xhat: Array, y: Array, root: Array, gamma: Array, beta: Array, epsilon: Array) -> None:
-    """Normalize each row.  root: (B,), the square root of each row's variance."""
+    """Normalize each row to mean 0 and variance 1.  root: (B,), standard deviation of each row."""
     means(x, root)
     for b in range(len(x)):
         for i in range(x.shape[1]):
@@ -70,7 +70,7 @@ def by_rows(x: Array, xhat: Array, y: Array, root: Array, gamma: Array, beta: Ar
 def by_rows_back(
     d: Array, xhat: Array, root: Array, gamma: Array, beta: Array, g_gamma: Array, g_beta: Array, one: Array
 ) -> None:
-    """Pull d back through `by_rows`."""
+    """Backward pass of `by_rows`: replace d by the gradient of x, and write those of gamma and beta."""
     room, mean, slope = pulled(d, xhat, gamma, beta, g_gamma, g_beta, one), np.empty_like(root), np.empty_like(root)
     means(d, mean)
     means(room, slope)
@@ -80,7 +80,7 @@ def by_rows_back(
 
 
 def by_columns(x: Array, xhat: Array, y: Array, of: Array, gamma: Array, beta: Array, n: Array, one: Array) -> None:
-    """Normalize each column over the batch.  of: (3, O), mean, variance and its root.  n: 1 / B, epsilon"""
+    """Normalize each column over the batch.  of: (3, O), mean, variance, standard deviation.  n: 1 / B, epsilon"""
     mean, variance, root = of[0], of[1], of[2]
     over_rows(x, one, mean)
     for i in range(x.shape[1]):
@@ -102,7 +102,7 @@ def by_columns(x: Array, xhat: Array, y: Array, of: Array, gamma: Array, beta: A
 def by_columns_back(
     d: Array, xhat: Array, of: Array, gamma: Array, beta: Array, g_gamma: Array, g_beta: Array, n: Array, one: Array
 ) -> None:
-    """Pull d back through `by_columns`."""
+    """Backward pass of `by_columns`: replace d by the gradient of x, and write those of gamma and beta."""
     room, root = pulled(d, xhat, gamma, beta, g_gamma, g_beta, one), of[2]
     mean, slope = np.empty_like(root), np.empty_like(root)
     over_rows(d, one, mean)

@@ -1,4 +1,4 @@
-"""Optimizer steps: the work of `Optimizer.step` in NumPy.
+"""Compiled optimizer steps; `Optimizer.step` takes them in NumPy.
 
 theta, g: (P,).  a, b, c: (P,), the moments, with the first repeated if there are fewer.  n: the numbers of
 `Optimizer.numbers`.
@@ -12,7 +12,7 @@ __all__ = ["LOOPS"]
 
 
 def adam(theta: Array, g: Array, a: Array, b: Array, c: Array, n: Array) -> None:
-    """Take the step of `Adam`, and of `AdamW` after the decay."""
+    """Take a step of Adam, or of AdamW after its weight decay."""
     b1, b2, epsilon, rate = n[0], n[1], n[2], n[3]
     for i in range(theta.size):
         a[i] = a[i] * b1 + g[i]
@@ -21,7 +21,7 @@ def adam(theta: Array, g: Array, a: Array, b: Array, c: Array, n: Array) -> None
 
 
 def sgd(theta: Array, g: Array, a: Array, b: Array, c: Array, n: Array) -> None:
-    """Take the step of `SGD`."""
+    """Take a step of SGD, with or without momentum."""
     rate, momentum, nesterov = n[0], n[1], n[2]
     for i in range(theta.size):
         move = g[i] * rate
@@ -34,7 +34,7 @@ def sgd(theta: Array, g: Array, a: Array, b: Array, c: Array, n: Array) -> None:
 
 
 def rmsprop(theta: Array, g: Array, a: Array, b: Array, c: Array, n: Array) -> None:
-    """Take the step of `RMSprop`."""
+    """Take a step of RMSprop."""
     rate, rho, rest, epsilon, momentum, centered = n[0], n[1], n[2], n[3], n[4], n[5]
     d = c if centered != 0 else b
     for i in range(theta.size):

@@ -1,4 +1,4 @@
-"""Bias, ReLU and pooling after a convolution or a normalization, forward and backward.
+"""Compiled bias, ReLU and max pooling behind a convolution or a normalization, forward and backward.
 
 Loops run over a line of windows with all their channels, because loops over a few channels are not vectorized.
 `convolution.py` describes `at`; images are flat.
@@ -12,7 +12,7 @@ __all__ = ["LOOPS"]
 
 
 def tiled(v: Array, count: int, line: Array) -> None:
-    """Write `count` copies of v to line."""
+    """Write `count` copies of v to line, one after another."""
     u = np.uint64
     for j in range(u(count)):
         for o in range(u(len(v))):
@@ -20,7 +20,7 @@ def tiled(v: Array, count: int, line: Array) -> None:
 
 
 def picked(x: Array, first: int, apart: int, count: int, channels: int, line: Array) -> None:
-    """Write `count` pixels of images to line, from number `first` on, `apart` numbers apart.
+    """Copy `count` pixels with all channels to line, from index `first` of the flat images on, every `apart` numbers.
 
     Eight channels in one assignment are one load and one store, four times as fast as a loop over a few channels.
     """
@@ -39,7 +39,7 @@ def picked(x: Array, first: int, apart: int, count: int, channels: int, line: Ar
 
 
 def taken(line: Array, size: int, number: int, best: Array) -> None:
-    """Take the pixels at position `number` of each window into account for the maxima and their positions.
+    """Update each window's maximum and its position with the pixel at position `number` of the window.
 
     best: scratch (2, 2, size) of the dtype of line: maxima and positions so far, and those with these pixels.  A loop
     over numbers of two sizes takes four times as long, and so does one that overwrites only some of the numbers.
@@ -57,7 +57,7 @@ def taken(line: Array, size: int, number: int, best: Array) -> None:
 
 
 def settled(best: Array, size: int, count: int, to: int, y: Array, won: Array) -> None:
-    """Write the maxima of windows of `count` pixels to y, from number `to` on, and their positions to won."""
+    """Write the maxima of windows of `count` pixels to y, from index `to` on, and their positions to won."""
     u = np.uint64
     start, found = u(to), best[count % 2]
     for q in range(u(size)):
@@ -67,7 +67,7 @@ def settled(best: Array, size: int, count: int, to: int, y: Array, won: Array) -
 
 
 def bend(z: Array, n: int, b: Array, at: Array, y: Array, won: Array) -> None:
-    """Add the bias to n images z and apply ReLU; write the maximum of each pool to y, and its position to won.
+    """Add a bias to n images z, apply ReLU, and write each pool's maximum to y and its position to won.
 
     Without pooling the result replaces z.
     """
@@ -99,7 +99,7 @@ def bend(z: Array, n: int, b: Array, at: Array, y: Array, won: Array) -> None:
 
 
 def unbend(d_y: Array, n: int, y: Array, won: Array, at: Array, d: Array) -> None:
-    """Backward pass for n images: write the gradient of the convolution's products to d, given that of y."""
+    """Backward pass of `bend`: given the gradient d_y of n images y, write that of the convolution's outputs to d."""
     u = np.uint64
     h, w, filters, bent = u(at[9]), u(at[10]), u(at[11]), at[13] > 0
     down, right, below, across = u(at[16]), u(at[17]), u(at[18]), u(at[19])

@@ -1,4 +1,4 @@
-"""Random masks: the work of `Stream.halves` and `Dropout` in NumPy."""
+"""Compiled random masks for dropout; `Stream.halves` and `Dropout` draw them in NumPy."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ __all__ = ["mask"]
 
 
 def mask(key: Any, least: Any, kept: Any, out: Array) -> None:
-    """Write `kept` to elements whose half word, as in `Stream.halves`, is at least `least`, and 0 to the others.
+    """Write a dropout mask: `kept` where the random number of `Stream.halves` is at least `least`, otherwise 0.
 
     key, least: uint64.  out: (n,)
     """

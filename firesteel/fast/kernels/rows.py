@@ -1,4 +1,4 @@
-"""Rows of bytes as scaled numbers: the work of `Block.features` and of a network's first part in NumPy."""
+"""Compiled decoding of rows of bytes to scaled numbers; `Block.features` and the first layer do it in NumPy."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def gather(x: npt.NDArray[np.uint8], rows: npt.NDArray[np.intp], d: Any, out: Ar
 
 
 def bins(x: Array, source: npt.NDArray[np.intp], low: Array, factor: Array, at: int, out: Array) -> None:
-    """Do the work of `PiecewiseLinear.fill`.  x: (B, I)  source, low, factor: (K,)  out: (B, at + K), or wider"""
+    """Compiled `PiecewiseLinear.fill`.  x: (B, I)  source, low, factor: (K,)  out: (B, at + K), or wider"""
     for b in range(len(x)):
         for k in range(source.size):
             y = (x[b, source[k]] - low[k]) * factor[k]
@@ -37,7 +37,7 @@ def bins(x: Array, source: npt.NDArray[np.intp], low: Array, factor: Array, at: 
 
 
 def scaling(network: Network, dtype: np.dtype[Any]) -> tuple[bool, Array, Array]:
-    """Return how the first part scales its inputs, as the arguments plus, shift and factor of `fetch`."""
+    """Return how the first layer scales its inputs, as the arguments plus, shift and factor of `fetch`."""
     first = network.parts[0]
     if isinstance(first, Rescaling):
         shift, factor = np.full(network.inputs, first.offset, dtype), np.full(network.inputs, first.scale, dtype)
@@ -49,7 +49,7 @@ def scaling(network: Network, dtype: np.dtype[Any]) -> tuple[bool, Array, Array]
 
 
 def fetch(at: Array, by: Array, plus: bool, shift: Array, factor: Array, codes: Array, x: Array) -> None:
-    """Write rows to x, (B, I), as `Block.features` does, and scale them as the first part does.
+    """Decode rows of a block to x, (B, I), as `Block.features` does, and scale them as the first layer does.
 
     at, by, plus, shift, factor: as in `team.Given`, at and by for (B,) rows.  codes: (I,), scratch memory.
     """

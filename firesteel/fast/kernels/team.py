@@ -1,4 +1,4 @@
-"""The loops of a team's members: fetch rows, compute gradients, add them up, take the step, and synchronize.
+"""Compiled code of a team's threads: fetch rows, compute and add gradients, take steps, and synchronize.
 
 `fast/team.py` runs them.  The other kernels are the mathematics, with NumPy's bits.
 """
@@ -84,7 +84,7 @@ OWED, BUSY, OVER, GAIN, SINCE, SPIN, JOBS = range(4, 11)
 
 
 def clock(line: Array, kind: int) -> int:
-    """Return the time of a system clock, in nanoseconds: 0 is the time of day, 1 is monotonic.
+    """Return the time of a system clock in nanoseconds: kind 0 is the time of day, kind 1 a monotonic clock.
 
     line: a semaphore's words, of which those for a time are overwritten.
     """
@@ -93,10 +93,10 @@ def clock(line: Array, kind: int) -> int:
 
 
 def wait(line: Array, mail: Array, sleep: int, times: int) -> bool:
-    """Take a token from a semaphore: spin first, then sleep.
+    """Wait for a semaphore: poll for a while, then sleep up to `times` times; return whether it was obtained.
 
     sleep: the nanoseconds of one sleep, repeated up to `times` times while the leader works.
-    Returns False if no token came, a signal arrived, or the meeting is over.
+    Returns False after the last sleep, when a signal arrives, or when the team is closed.
     """
     semaphore, until = line.ctypes.data, clock(line, 1) + mail[SPIN]
     while clock(line, 1) < until:
@@ -117,7 +117,7 @@ def wait(line: Array, mail: Array, sleep: int, times: int) -> bool:
 
 
 def share(member: int, members: int, start: int, rows: int, size: int, given: Given) -> None:
-    """Compute a member's share of a step's sub-batches."""
+    """Compute the gradients of those sub-batches of a step that belong to one thread."""
     x, z, d = given.x[member], given.z[member], given.d[member]
     for number in range(member, -(-rows // size), members):
         first, end = start + number * size, start + min(rows, (number + 1) * size)
@@ -139,7 +139,7 @@ def share(member: int, members: int, start: int, rows: int, size: int, given: Gi
 
 
 def work(member: int, members: int, mail: Array, given: Given) -> None:
-    """Do a member's part of the work in the mail."""
+    """Do one thread's part of the job described in `mail`."""
     what, start, rows, size = mail[0], mail[1], mail[2], mail[3]
     first, end = len(given.theta) * member // members, len(given.theta) * (member + 1) // members
     if what == LEARN:
@@ -169,7 +169,7 @@ def work(member: int, members: int, mail: Array, given: Given) -> None:
 
 
 def serve(member: int, mail: Array, semaphores: Array, given: Given) -> bool:
-    """Do a member's parts: a helper until it leaves, the leader (0) for one piece of work and what follows from it.
+    """Main loop of a thread: number 0 leads one job and returns, a helper takes part in jobs until released.
 
     mail, semaphores: as in `team.Meeting`.  Returns whether helpers are still at work; then the leader must call
     again.
@@ -228,7 +228,7 @@ def learning(
     count: int,
     members: int,
 ) -> Given:
-    """Return the buffers of a team that runs whole steps.
+    """Return the shared buffers of a team that runs whole training steps.
 
     Args:
         chain: The whole network, except its scaling.
@@ -251,7 +251,7 @@ def learning(
 
 
 def multiplying(theta: Array, slots: Array, gradient: Array) -> Given:
-    """Return the buffers of a team that computes products and takes steps."""
+    """Return the shared buffers of a team that only computes matrix products and takes optimizer steps."""
     dtype = theta.dtype
     line, square = np.empty(0, dtype), np.empty((0, 0), dtype)
     front = np.empty(0, np.int64), line, False, line, line, np.empty((0, 0), np.uint8), np.empty((0, 0, 0), dtype)
@@ -261,5 +261,5 @@ def multiplying(theta: Array, slots: Array, gradient: Array) -> Given:
 
 
 def moments(theta: Array, slots: Array) -> Array:
-    """Return the moments, or a placeholder."""
+    """Return the optimizer's moments; a placeholder if it has none, because compiled code needs an array."""
     return slots if len(slots) else theta[None]
