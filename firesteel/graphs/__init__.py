@@ -1,1 +1,1 @@
-"""Networks built by calling layers: their construction, the names of inputs and outputs, and their description."""
+"""The functional API: networks built by calling layers on symbolic values, and models described as graphs."""

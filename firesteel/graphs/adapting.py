@@ -1,4 +1,4 @@
-"""Normalization layers completed from data: means and variances, and the centre subtracted from the inputs."""
+"""Completes Normalization layers from data: means and variances, and the centre subtracted from the inputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from firesteel.tables.moments import Moments
 
 
 def entered(network: Network, number: int) -> slice | None:
-    """Return the columns of a row that a node reads, if it reads one input directly and nothing else; else None."""
+    """Return the columns of an input that a node reads directly; None if the node reads anything else."""
     own = [part for part in network.plan if part.node == number]
     if len(own) != 1 or len(own[0].reads) != 1 or own[0].reads[0] >= len(network.entries):
         return None
@@ -20,7 +20,7 @@ def entered(network: Network, number: int) -> slice | None:
 def normalized(
     network: Network, waiting: Sequence[Normalization], features: Moments, targets: Moments
 ) -> Mapping[int, Normalization]:
-    """Return, by `id`, the layers with the means and variances of their inputs, or with `invert` of the targets.
+    """Set mean and variance of waiting Normalization layers; return the completed layers by `id` of the old ones.
 
     For images and sequences the statistics are per channel (the last axis), over all positions.
 
@@ -47,7 +47,7 @@ def normalized(
 
 
 def centred(network: Network) -> Mapping[int, Normalization]:
-    """Return, by node, the Normalization layers with the centre that was subtracted from their inputs."""
+    """Return Normalization layers adjusted for the centre subtracted from their inputs, by number of the node."""
     found, centre = dict[int, Normalization](), network.centre.features
     for number, node in enumerate(network.nodes if centre and not network.chained else ()):
         columns = entered(network, number) if isinstance(node.layer, Normalization) else None

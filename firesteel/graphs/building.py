@@ -1,4 +1,4 @@
-"""Networks built from values: the names of inputs and outputs, and their positions in flat rows."""
+"""Builds networks from symbolic values; named inputs and outputs, and their columns in flat rows."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ class Ports:
     keyed: bool = False
 
     def to_config(self) -> dict[str, Any]:
-        """Return the description as a JSON-able dictionary."""
+        """Return the names and shapes as a JSON-able dictionary."""
         return dict(vars(self))
 
     @staticmethod
@@ -56,7 +56,7 @@ class Ports:
             raise ValueError("its inputs and outputs do not match its network")
 
     def joined(self, given: Any, part: str, widths: Sequence[int] | None = None) -> Any:
-        """Return the values of several inputs or outputs as flat rows, (n, I).
+        """Join the arrays of several inputs or outputs into flat rows, (n, I).
 
         Args:
             given: One array for each, as a list in their order or a dictionary by name.
@@ -84,7 +84,7 @@ class Ports:
         return np.hstack([array.toarray() if hasattr(array, "tocsr") else array for array in rows])
 
     def each(self, given: Any, part: str, one: str, several: str) -> list[Any]:
-        """Return one object for each input or output, as a list in their order.
+        """Order a user's list or dictionary of one object per input or output, and return it as a list.
 
         Args:
             given: A list in their order or a dictionary by name.
@@ -115,7 +115,7 @@ class Ports:
         )
 
     def columns(self, given: Any, part: str, sizes: Sequence[int] | None = None) -> Any:
-        """Return the DataFrame columns of several inputs or outputs as `Joined`; those of a single one unchanged.
+        """Return the DataFrame columns of several inputs or outputs as one `Joined`; those of a single one unchanged.
 
         Args:
             given: The columns of each, as a list in their order or a dictionary by name; None for columns with the
@@ -164,7 +164,7 @@ class Ports:
 def side_by_side(
     ports: Ports | None, rules: Sequence[OutputRule], features: Any, label: Any = None, weight: Any = None
 ) -> tuple[Any, Any, Any]:
-    """Return columns of a DataFrame as (features, label, weight), with several inputs or outputs as `Joined`.
+    """Return the columns to read from a DataFrame: (features, label, weight), with several inputs as `Joined`.
 
     Raises:
         ConfigError: If the columns do not match the inputs and outputs.
@@ -190,7 +190,7 @@ def check_packed(ports: Ports | None, rules: Sequence[OutputRule], packed: Any) 
 
 
 class Built(NamedTuple):
-    """The result of building a network from values.
+    """A network built from symbolic values, with its layers and the names of its inputs and outputs.
 
     Args:
         network: The network.
@@ -208,7 +208,7 @@ class Built(NamedTuple):
 
 
 def network_of(inputs: Any, outputs: Any, dtype: str) -> Built:
-    """Build the network that computes outputs from inputs: values, or lists or dictionaries of values.
+    """Build the network that computes outputs from inputs; both are symbolic values, or lists or dicts of them.
 
     Raises:
         ConfigError: If the network cannot be built.
@@ -237,7 +237,7 @@ def network_of(inputs: Any, outputs: Any, dtype: str) -> Built:
 
 
 def values_of(network: Network, owned: Mapping[int, Layer], ports: Ports | None) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the inputs and outputs of a network as values, from which other networks can be built."""
+    """Return a network's inputs and outputs as symbolic values, on which further layers can be called."""
     names = [name for name, _ in ports.inputs] if ports is not None else [None] * len(network.entries)
     inputs = [tensor(Input(shape, name=name), "") for shape, name in zip(network.entries, names, strict=True)]
     values, ends = list(inputs), list[Tensor]()
@@ -263,7 +263,7 @@ def values_of(network: Network, owned: Mapping[int, Layer], ports: Ports | None)
 
 
 def _listed(given: Any, part: str) -> dict[Any, Tensor]:
-    """Return inputs or outputs as values, by name in a dictionary or by position in a list."""
+    """Convert inputs or outputs to a list of symbolic values; the keys of a dictionary become their names."""
     several = given if isinstance(given, list | tuple) else [] if given is None else [given]
     found = (
         {layer_name(key): one for key, one in given.items()}
@@ -276,7 +276,7 @@ def _listed(given: Any, part: str) -> dict[Any, Tensor]:
 
 
 def _link(value: Tensor) -> str | None:
-    """Return the name of the activation at the end of a value that is computed together with the loss, or None."""
+    """Return the name of an output's last activation if the loss computes it (softmax, sigmoid); otherwise None."""
     layer = value.layer
     if isinstance(layer, MOVES):
         name = _link(value.args[0])
@@ -287,7 +287,7 @@ def _link(value: Tensor) -> str | None:
 
 
 def _before(value: Tensor, link: str | None) -> Tensor:
-    """Return a value without its last activation."""
+    """Return the symbolic value that the last activation of an output reads."""
     if link is None:
         return value
     if isinstance(value.layer, MOVES):
@@ -300,13 +300,13 @@ def _before(value: Tensor, link: str | None) -> Tensor:
 
 
 def _row(value: Tensor) -> Tensor:
-    """Return a value as a flat row."""
+    """Flatten a symbolic value to one axis if it has several."""
     flat: Tensor = value if len(value.row) == 1 else called(Reshape((math.prod(value.row),)), [value])
     return flat
 
 
 def _named(values: Mapping[Any, Tensor], names: Mapping[int, str]) -> tuple[tuple[str, Shape], ...]:
-    """Return the names and shapes of inputs or outputs.  names: those of layers, by `id`."""
+    """Return the names and shapes of inputs or outputs.  names: the names of layers, keyed by `id`."""
     found = dict[str, Shape]()
     for key, one in values.items():
         if isinstance(one.layer, Input) and one.layer.name in found and key not in found:

@@ -1,4 +1,4 @@
-"""A network with its weights, whose layers can be called: the part of a model that does not know of training."""
+"""Base of `Model`: a network and its weights, without compile settings and training."""
 
 import json
 import operator
@@ -33,7 +33,7 @@ FLAG = flag(True).metadata["check"]
 
 
 class Composed:
-    """A network and its weights.
+    """A network and its weights, which can be called on symbolic values like a layer.
 
     Args:
         inputs: An `Input`, or a list or dictionary of them; or a network.
@@ -80,7 +80,7 @@ class Composed:
         vars(self).update(state, _place=LayerPlace(weakref.ref(self)))
 
     def _compose(self, inputs: Any, outputs: Any, shares: bool = True) -> Network:
-        """Build the network that computes outputs from inputs, and keep its names, layers and values."""
+        """Build the network that computes outputs from inputs, and store its names and layers."""
         built = network_of(inputs, outputs, self._dtype)
         self._ports, self._owned = built.ports, built.owners
         self._values = (built.network, built.inputs, built.outputs)
@@ -95,7 +95,7 @@ class Composed:
         self._network = self._ports = self._owned = self._shared = None
 
     def _adopted(self, network: Network) -> Network:
-        """Return a network; if layers come from a trained model, share its weights."""
+        """Adopt a network: if some of its layers belong to another model, share that model's weights."""
         owned = self._owned or {node.owner: node.layer for node in network.nodes}
         models = {id(one): one for place in self._placed if (one := place.model()) is not None}
         trained = [one for one in models.values() if one is not self and one._chosen]
@@ -125,7 +125,7 @@ class Composed:
 
     @property
     def _specs(self) -> Sequence[Any]:
-        """The known layers."""
+        """The layers that were added or found so far."""
         return () if self._network is None else self._network.layers
 
     @property
@@ -141,7 +141,7 @@ class Composed:
         return None if self._network is None else self._network.inputs
 
     def _network_for(self, inputs: int | None, row: Shape | None = None) -> Network:
-        """Build the network of the added layers, for rows of a width or a shape.
+        """Build the network of the added layers for rows with a number of inputs, or of a shape.
 
         Raises:
             ConfigError: If the number of inputs is unknown (`config-input`), or a layer does not fit.
@@ -173,16 +173,16 @@ class Composed:
 
     @property
     def owned(self) -> Mapping[int, Layer]:
-        """The layer that holds the weights of each owner of nodes, in order."""
+        """The layers that own weights, in order; a layer that is called several times is listed once."""
         return self._owned or {node.owner: node.layer for node in reversed(self.network.nodes)}
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers in order, without inputs, each once.  They take the names that they have in this model."""
+        """The layers in order, without inputs, each once.  Reading it gives them their names in this model."""
         return list(self._by_name().values())
 
     def _by_name(self) -> dict[str, Layer]:
-        """Return the layers by their names in this model, which becomes their model for weights, input and output."""
+        """Return the layers by name, and connect each to this model for its `weights`, `input` and `output`."""
         found, nodes = dict[str, Layer](), self._nodes
         names = dict(zip([node.owner for node in nodes], names_of(nodes), strict=True))
         owned = dict(enumerate(self._specs)) if self._network is None else self.owned
@@ -251,7 +251,7 @@ class Composed:
         return untrained(self.network, self._frozen())
 
     def _kept(self) -> dict[str, Any]:
-        """Return the entries of a model file that describe the model besides its network."""
+        """Return what a model file stores besides the network: the names of model, layers, inputs and outputs."""
         for node in self.network.nodes:
             vars(node.layer)["trainable"] = self.owned[node.owner].trainable
         if self._ports is not None:
@@ -298,7 +298,7 @@ class Composed:
 
     @property
     def trainable(self) -> bool:
-        """Whether any layer with weights is trained; setting it sets `trainable` of every layer."""
+        """Whether any layer with weights is trained.  Setting it sets `trainable` of every layer."""
         return any(map(TRAINABLE, self._switches))
 
     @trainable.setter
@@ -309,12 +309,12 @@ class Composed:
 
     @property
     def _switches(self) -> Collection[Any]:
-        """The layers or models whose `trainable` is set, as far as they are known."""
+        """The layers or nested models whose `trainable` flag setting `trainable` changes."""
         return self.owned.values() if self._network is not None else self.layers
 
     @property
     def _heads(self) -> Heads | None:
-        """The layer that joins several outputs; None for one output."""
+        """The internal layer that joins several outputs into one row; None for a model with one output."""
         last = None if self._network is None else self._network.layers[-1]
         return last if isinstance(last, Heads) else None
 
@@ -349,13 +349,13 @@ class Composed:
         return made if len(made) > 1 else made[0]
 
     def _graph(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the inputs and outputs as values, from which other models can be built."""
+        """Return inputs and outputs as symbolic values, from which other models can be built."""
         if self._values is None or self._values[0] is not self.network and self._owned is None:
             self._values = (self.network, *values_of(self.network, self.owned, self._ports))
         return self._values[1:]
 
     def _share(self) -> None:
-        """Give the layers cells, so that other models share the weights of this one."""
+        """Put the weights into cells that other models with the same layers can share."""
         if self._shared is None:
             self._shared = SharedWeights(self.network, self.owned)
             if self._theta is not None:
@@ -363,12 +363,12 @@ class Composed:
 
     @property
     def inputs(self) -> list[Tensor]:
-        """The inputs, as values to call layers on."""
+        """The inputs, as symbolic values on which layers can be called."""
         return self._graph()[0]
 
     @property
     def outputs(self) -> list[Tensor]:
-        """The outputs, as values to call layers on."""
+        """The outputs, as symbolic values on which layers can be called."""
         return self._graph()[1]
 
     @property
@@ -402,11 +402,11 @@ class Composed:
         return self._theta
 
     def _drawn(self) -> Array:
-        """Return initial weights, drawn before any fit."""
+        """Draw initial weights for use before any `fit`."""
         raise NotImplementedError
 
     def _take(self, theta: Array) -> None:
-        """Set the weights, except those that other models have written since."""
+        """Set the weights, except shared ones that another model has written since."""
         if self._shared is None:
             self._put(theta)
         elif self._shared.all_chosen:
@@ -421,7 +421,7 @@ class Composed:
             self._shared.write(theta, self._chosen)
 
     def _choose(self, theta: Array) -> None:
-        """Set weights that were trained, loaded, drawn or set."""
+        """Set the weights and mark them as chosen: trained, loaded, drawn or set by the user."""
         self._chosen = True
         self._put(theta)
 
@@ -444,11 +444,11 @@ class Composed:
         self._choose(theta if self._shared is None else self._shared.read(theta, chosen=True))
 
     def _frozen(self) -> set[int]:
-        """Return the owners of nodes whose weights are not trained."""
+        """Return the numbers of the layers whose weights are frozen."""
         return {owner for owner, layer in self.owned.items() if not layer.trainable}
 
     def _trains(self) -> Trains:
-        """Return the trained slices of theta, None for all of it; raise ConfigError if nothing is trained."""
+        """Return the slices of theta that are trained, None for all; raise ConfigError if all is frozen."""
         layers = map(LAYER, self.network.nodes) if self._owned is None else self._owned.values()
         return None if all(map(TRAINABLE, layers)) else trained_slices(self.network, self._frozen())
 
@@ -496,7 +496,7 @@ class Composed:
         self._set(weights, [(where, shape) for _, _, shape, where in self.network.layout.slices])
 
     def _set(self, weights: Sequence[Any], places: Sequence[tuple[slice, Shape]]) -> None:
-        """Set arrays of weights in some slices of theta."""
+        """Write arrays of weights to slices of theta, after checking their shapes."""
         try:
             arrays = [np.asarray(array, np.float64) for array in weights]
         except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Tables that describe a network: its layers, their outputs and inputs, and how they are computed."""
+"""The tables of `summary`: a network's layers, their outputs, inputs and parameters, and how they are computed."""
 
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -33,7 +33,7 @@ class Described(NamedTuple):
 
 
 def described(network: Network, owned: Mapping[int, Layer], inputs: tuple[str, ...] = ()) -> list[Described]:
-    """Return a row for each layer of a network, except inputs and heads.
+    """Return the summary's row for each layer of a network, except inputs and the layer that joins outputs.
 
     Args:
         network: The network.
@@ -66,25 +66,25 @@ def in_line(network: Network) -> bool:
 
 
 def untrained(network: Network, still: Collection[int]) -> int:
-    """Return the number of parameters that are not trained, given the owners of frozen nodes."""
+    """Return the number of parameters that are not trained.  still: the numbers of the frozen layers."""
     return sum(where.stop - where.start for where in untrained_slices(network, still))
 
 
 def untrained_slices(network: Network, still: Collection[int]) -> list[slice]:
-    """Return the slices of theta that are not trained, given the owners of frozen nodes."""
+    """Return the slices of theta that are not trained.  still: the numbers of the frozen layers."""
     parts = {part.owner for part in network.plan if network.nodes[part.node].owner in still}
     slices = [where for at, _, _, where in network.layout.slices if at in parts]
     return slices + [where for where, _ in network.statistics if where not in slices]
 
 
 def _shape_before(network: Network, number: int) -> Shape:
-    """Return the shape of the value that a node without parts passes on."""
+    """Return the shape of a node's input: the output of the last operation before it, or the network's input."""
     before = [part for part in network.plan if part.node < number]
     return network.shapes[before[-1].makes[0]] if before else network.entries[0]
 
 
 def trained_by(objective: Objective) -> list[str]:
-    """Return how each layer is trained: a compiled `step`, a compiled `run`, a compiled `loop` or `NumPy`."""
+    """Return how each layer is trained: in a compiled "step", "run" of layers or "loop", or in "NumPy"."""
     from firesteel.fast.chain import Chain, Fused, compiled_parts
 
     network, last = objective.network, objective.last
@@ -116,7 +116,7 @@ def table(
     size: int,
     more: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> str:
-    """Return a model's summary as text.
+    """Format a model's summary as a table of text.
 
     Args:
         name: The name of the model.

@@ -1,4 +1,4 @@
-"""Training a part of the weights: a smaller network is trained, in which the other weights are constants.
+"""Frozen layers: training runs on a smaller network, in which the frozen weights are constants.
 
 So whatever moves weights (optimizers, weight decay, constraints, averaging of shards, line searches) never sees the
 frozen ones.
@@ -44,7 +44,7 @@ Trains = tuple[slice, ...] | None
 
 
 def trained_slices(network: Network, still: Collection[int]) -> Trains:
-    """Return the slices of theta that are trained, given the owners of frozen nodes.
+    """Return the slices of theta that are trained.  still: the numbers of the frozen layers.
 
     Raises:
         ConfigError: If nothing is left to train (`config-frozen`).
@@ -59,12 +59,12 @@ def trained_slices(network: Network, still: Collection[int]) -> Trains:
 
 
 def trained_part(theta: Array, where: Trains) -> Array:
-    """Return the trained part of theta, (P,)."""
+    """Return the trained weights in theta as one vector.  where: their slices; None for all of theta."""
     return theta if where is None else np.concatenate([theta[at] for at in where])
 
 
 def with_trained_part(theta: Array, where: Trains, moved: Array) -> Array:
-    """Return theta, (P,), with its trained part replaced by `moved`."""
+    """Return theta, (P,), with its trained weights replaced by the vector `moved`."""
     if where is None:
         return moved
     found, start = theta.copy(), 0
@@ -74,7 +74,7 @@ def with_trained_part(theta: Array, where: Trains, moved: Array) -> Array:
 
 
 def freeze(network: Network, theta: Array, still: Collection[int]) -> Network:
-    """Return the network whose parameters are the trained ones, with the frozen ones as constants."""
+    """Return a network whose parameters are the trained weights; frozen weights become constants in its layers."""
     views, nodes = network.layout.views(theta.copy()), list(network.nodes)
     for number, node in enumerate(nodes):
         own = [part for part in network.plan if part.node == number and node.owner in still]

@@ -1,4 +1,4 @@
-"""Names of the layers of a network."""
+"""Automatic and user-given names of the layers of a network."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Losses and metrics of models with several outputs, which lie side by side in a row."""
+"""Losses and metrics of models with several outputs, whose values are columns of one row."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ class OutputsLoss(Loss):
 
     @property
     def rules(self) -> tuple[OutputRule, ...]:
-        """The rule that the targets of each output must satisfy."""
+        """For each output, the rule that its targets must satisfy, such as being class indices."""
         parts = zip(self.names, self.targets_at, self.losses, self.ends.sizes, strict=True)
         return tuple(
             [OutputRule(name, at.start, at.stop, Rule(loss.targets, size)) for name, at, loss, size in parts]
@@ -90,7 +90,7 @@ class OutputsLoss(Loss):
         return losses, outputs, d
 
     def _checked(self, number: int, y: Array) -> Array:
-        """Return the targets of an output; raise DataError for values that are not class indices but must be."""
+        """Return the targets of an output; raise DataError if they must be class indices and are not."""
         loss, size = self.losses[number], self.ends.sizes[number]
         if loss.targets == "class" and not ((y >= 0) & (y < size) & (y == np.trunc(y))).all():
             wrong = y[~((y >= 0) & (y < size) & (y == np.trunc(y)))][0]
@@ -107,7 +107,7 @@ class OutputsLoss(Loss):
 
 
 class OutputMetric(Metric):
-    """A metric of one output of several.
+    """A metric that is applied to one of several outputs.
 
     Args:
         metric: The metric.
@@ -133,7 +133,7 @@ class OutputMetric(Metric):
 
     @property
     def differences(self) -> bool:  # type: ignore[override]
-        """Whether the metric depends only on differences of output and target."""
+        """Whether the metric depends only on the difference of output and target."""
         return self.metric.differences
 
     def suited(self, loss: Loss, outputs: int) -> "OutputMetric":
@@ -151,12 +151,12 @@ class OutputMetric(Metric):
 
 
 def rules_of(loss: Loss) -> tuple[OutputRule, ...]:
-    """Return the rule of each output's targets; empty for a model with one output."""
+    """Return, for each output, the rule that its targets must satisfy; empty for a model with one output."""
     return loss.rules if isinstance(loss, OutputsLoss) else ()
 
 
 def by_output(names: Sequence[str], given: Any, what: str, usual: Any = None) -> list[Any]:
-    """Return one setting for each output, from a dictionary by name, a list, or one setting for all.
+    """Return a setting for each output; given is a dictionary by name, a list, or one setting for all.
 
     Raises:
         ConfigError: If a name is unknown or the length of the list differs.
@@ -234,7 +234,7 @@ def _listed(given: Any) -> list[Any]:
 
 
 def both_metrics(names: Sequence[str], first: Any, more: Any) -> list[Any]:
-    """Return `metrics` and `weighted_metrics` together: a list for each of several outputs, or one list."""
+    """Merge the arguments `metrics` and `weighted_metrics` of `compile`: one list, or one list per output."""
     names = list(names) or ["output"]
     if len(names) < 2 and not isinstance(first, Mapping) and not isinstance(more, Mapping):
         return [*_listed(first), *_listed(more)]
@@ -258,7 +258,7 @@ def described(loss: OutputsLoss, metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def only(ports: Any, given: Any, what: str) -> Any:
-    """Return the setting of a model's only output, from a dictionary by name or as it is."""
+    """Return the setting of a model's only output; given is the setting, or a dictionary with the output's name."""
     if what == "loss" and isinstance(given, list | tuple) and len(given) == 1:
         return given[0]
     if ports is None or not isinstance(given, Mapping) or "type" in given:

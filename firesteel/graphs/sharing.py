@@ -15,7 +15,7 @@ from firesteel.errors import ConfigError
 
 
 class Cell:
-    """The weights of a layer.
+    """The weights of one layer, shared by all models that contain it.
 
     Attributes:
         values: An array for each parameter; None before the first are written.
@@ -31,13 +31,13 @@ class Cell:
 
 
 def slices_of(network: Network, owner: int) -> list[tuple[slice, tuple[int, ...]]]:
-    """Return the slices of theta, with their shapes, that hold the parameters of an owner of nodes."""
+    """Return the slices of theta, with their shapes, that hold the parameters of layer number `owner`."""
     parts = {part.owner for part in network.plan if network.nodes[part.node].owner == owner}
     return [(where, shape) for number, _, shape, where in network.layout.slices if number in parts]
 
 
 class SharedWeights:
-    """The cells of a model's layers.
+    """The weights of a model's layers, in cells that other models may share.
 
     Args:
         network: The model's network.
@@ -64,7 +64,7 @@ class SharedWeights:
 
     @property
     def changed(self) -> bool:
-        """Whether another model has written weights since this model did."""
+        """Whether another model has changed shared weights since this model last wrote them."""
         return any(cell.values is not None and cell.version != seen for (cell, _), seen in self._both())
 
     @property
@@ -88,7 +88,7 @@ class SharedWeights:
         self.seen = [cell.version for cell, _ in self.cells]
 
     def read(self, theta: Array, chosen: bool = False) -> Array:
-        """Return theta, (P,), with the weights in the cells in place of its own.
+        """Return theta, (P,), updated with the weights that are now in the cells.
 
         Args:
             theta: The model's weights.
@@ -103,7 +103,7 @@ class SharedWeights:
 
 
 class LayerPlace(NamedTuple):
-    """A layer's membership of a model: access to its weights, input and output there.
+    """Access to a layer's weights, input and output in the model that it belongs to.
 
     Args:
         model: A function that returns the model, or None once it has been deleted.
@@ -114,7 +114,7 @@ class LayerPlace(NamedTuple):
     layer: Layer | None = None
 
     def of(self, layer: Layer) -> "LayerPlace":
-        """Return the membership of another layer of the model."""
+        """Return the same access for another layer of the model."""
         return LayerPlace(self.model, layer)
 
     def _found(self) -> tuple[Any, int]:
@@ -154,12 +154,12 @@ class LayerPlace(NamedTuple):
 
     @property
     def output(self) -> Any:
-        """The layer's output, as a value to call layers on; raise ConfigError if it was called several times."""
+        """The layer's output as a symbolic value; raises ConfigError if the layer was called several times."""
         return self._made()[-1]
 
     @property
     def input(self) -> Any:
-        """The layer's input, or a list of several."""
+        """The layer's input as a symbolic value, or a list of several."""
         args = self._made()[0].args
         return args[0] if len(args) == 1 else list(args)
 
