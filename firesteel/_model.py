@@ -659,7 +659,7 @@ class Model(Composed):
     # Prediction and scoring
 
     def __call__(self, *values: Any, training: bool | None = None) -> Any:
-        """Apply the model to symbolic values as a layer would, or predict arrays.
+        """Apply the model to symbolic tensors as a layer would, or predict arrays.
 
         The model's layers and weights become part of any model built from the result: training one trains both.
 
@@ -668,7 +668,7 @@ class Model(Composed):
             training: False makes layers such as dropout and batch normalization behave in training as in inference.
 
         Returns:
-            The outputs: symbolic values, or arrays.
+            The outputs: symbolic tensors, or arrays.
 
         Raises:
             ConfigError: If the model does not fit the values, or `training` is True for arrays.
@@ -679,7 +679,7 @@ class Model(Composed):
         if first is None or isinstance(first, Tensor | Input):
             return super().__call__(*values, training=training)
         if training:
-            raise ConfigError("training=True is for symbolic values: leave it out for arrays", code="config-call")
+            raise ConfigError("training=True is for symbolic tensors: leave it out for arrays", code="config-call")
         return self.predict(values[0] if len(values) == 1 else list(values))
 
     @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""Floor 0: the mathematics.  NumPy and the standard library only: no Spark, no files, no clock, no print."""
+"""The mathematics of networks, on NumPy and the standard library alone: no Spark, no files, no printing."""

@@ -1,4 +1,4 @@
-"""Centres: numbers subtracted from columns far from zero, before they become float32 and lose digits."""
+"""Centres: constants subtracted from columns far from zero, so that float32 keeps their digits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ __all__ = ["UNCENTRED", "Centre", "less", "plus"]
 
 @dataclass(frozen=True)
 class Centre:
-    """What is subtracted from columns that lie far from zero; 0 for all other columns.
+    """The constant subtracted from each column of inputs and targets: 0 unless the column is far from zero.
 
     Args:
         features: One number for each of the I inputs, or none at all.
@@ -45,7 +45,7 @@ UNCENTRED = Centre()
 
 
 def less(values: Features, centre: Sequence[float], dtype: np.dtype[Any]) -> Any:
-    """Return values (n, I) minus the centre of their columns, as `dtype`; unchanged without a centre.
+    """Subtract a centre from the columns of values, (n, I), and convert them to `dtype`; None subtracts nothing.
 
     Example:
         >>> less(np.array([[1.7e9 + 60.5, 3.0]]), (1.7e9, 0.0), np.dtype("f4"))
@@ -67,5 +67,5 @@ def less(values: Features, centre: Sequence[float], dtype: np.dtype[Any]) -> Any
 
 
 def plus(values: Array, centre: Sequence[float]) -> Array:
-    """Return values plus the centre that was subtracted from them, in float64; unchanged without a centre."""
+    """Add a centre that was subtracted before, in float64; return the values unchanged if it is None."""
     return values + np.array(centre, np.float64) if np.any(centre) else values

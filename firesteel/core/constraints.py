@@ -18,7 +18,7 @@ EPSILON = 1e-7
 
 
 class Constraint(Spec):
-    """Base of constraints.
+    """Base class of constraints.
 
     A constraint of your own is a subclass with a method `apply`; its fields are its arguments.
 
@@ -97,8 +97,8 @@ class MaxNorm(Constraint):
     Source: Srebro, Rennie and Jaakkola 2004; with dropout, Srivastava et al. 2014, section 5.1.
     """
 
-    max_value: float = number(2.0, above=0.0, why="it is the largest norm")
-    axis: int = integer(0, low=0, why="it is the axis along which norms are taken")
+    max_value: float = number(2.0, above=0.0, why="max_value is the largest norm")
+    axis: int = integer(0, low=0, why="axis is the axis along which norms are taken")
 
     def apply(self, w: Array) -> None:
         norms = _norms(w, self.axis)
@@ -106,7 +106,7 @@ class MaxNorm(Constraint):
 
 
 class MinMaxNorm(Constraint):
-    """Moves the Euclidean norm of the weights of a unit into a range.
+    """Rescales the weights of a unit so that their Euclidean norm lies in a range.
 
     `w' = w (rate m + (1 - rate) |w|) / (|w| + 1e-7)` for the weights w of each unit, where m is |w| clipped to
     [min_value, max_value].
@@ -127,10 +127,10 @@ class MinMaxNorm(Constraint):
                [1.6, 0.8]])
     """
 
-    min_value: float = number(0.0, low=0.0, why="it is the smallest norm")
-    max_value: float = number(1.0, low=0.0, why="it is the largest norm")
-    rate: float = number(1.0, above=0.0, why="it is the share of the distance that an update covers")
-    axis: int = integer(0, low=0, why="it is the axis along which norms are taken")
+    min_value: float = number(0.0, low=0.0, why="min_value is the smallest norm")
+    max_value: float = number(1.0, low=0.0, why="max_value is the largest norm")
+    rate: float = number(1.0, above=0.0, why="rate is the share of the distance that an update covers")
+    axis: int = integer(0, low=0, why="axis is the axis along which norms are taken")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -175,14 +175,14 @@ class UnitNorm(Constraint):
                [0.8]])
     """
 
-    axis: int = integer(0, low=0, why="it is the axis along which norms are taken")
+    axis: int = integer(0, low=0, why="axis is the axis along which norms are taken")
 
     def apply(self, w: Array) -> None:
         w /= _norms(w, self.axis) + w.dtype.type(EPSILON)
 
 
 def _norms(w: Array, axis: int) -> Array:
-    """Return Euclidean norms along an axis, which stays with length 1; squares may overflow the dtype."""
+    """Return Euclidean norms along an axis, which keeps length 1, without overflow of the squares."""
     norms = np.sqrt(np.square(w).sum(axis=axis, keepdims=True))
     if np.isinf(norms).any():
         largest = np.abs(w).max(axis=axis, keepdims=True)

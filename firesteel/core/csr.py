@@ -1,4 +1,4 @@
-"""Sparse rows (CSR): only non-zeros are stored.  `layers/dense.py` multiplies them with a matrix."""
+"""Sparse rows in the CSR format, which stores only non-zeros; `layers/dense.py` multiplies them by a matrix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class CSR:
 
     @staticmethod
     def of(x: npt.NDArray[Any]) -> "CSR":
-        """Return the sparse rows of an array, (n, I)."""
+        """Convert an array, (n, I), to sparse rows."""
         some = max(1, (1 << 24) // max(1, x.shape[1]))
         parts = [np.nonzero(x[at : at + some]) for at in range(0, len(x), some)] or [np.nonzero(x)]
         counts = [np.bincount(rows, minlength=min(some, len(x) - n * some)) for n, (rows, _) in enumerate(parts)]
@@ -62,7 +62,7 @@ class CSR:
 
     @property
     def rows(self) -> npt.NDArray[np.intp]:
-        """The row of each value, (N,)."""
+        """Number of the row of each stored value, (N,)."""
         return np.repeat(np.arange(len(self)), self.indptr[1:] - self.indptr[:-1])
 
     def __len__(self) -> int:
@@ -82,7 +82,7 @@ class CSR:
         return CSR(ptr, self.indices[at], self.values[at], self.width)
 
     def cast(self, dtype: np.dtype[Any]) -> "CSR":
-        """Return the rows as `dtype`, dropping values that become 0."""
+        """Convert the values to `dtype`, and drop those that become 0."""
         with np.errstate(over="ignore"):
             values = self.values.astype(dtype, copy=False)
         kept = values != 0
@@ -92,19 +92,19 @@ class CSR:
         return CSR(before[self.indptr], self.indices[kept], values[kept], self.width)
 
     def times(self, factor: Array) -> "CSR":
-        """Return the rows with each value multiplied by the factor of its column, (I,) or (1,)."""
+        """Multiply each value by the factor of its column, (I,) or (1,), and return the new rows."""
         factors = factor if len(factor) == 1 else factor.take(self.indices)
         return CSR(self.indptr, self.indices, self.values * factors, self.width)
 
     def fill(self, out: Array) -> None:
-        """Write the rows, with zeros, into `out`, (n, I), C-contiguous."""
+        """Write the rows, including zeros, to a C-contiguous array `out`, (n, I)."""
         out.fill(0)
         at = np.repeat(np.arange(len(self)) * self.width, self.indptr[1:] - self.indptr[:-1])
         at += self.indices
         out.reshape(-1)[at] = self.values  # three times faster than indexing by rows and columns
 
     def dense(self) -> Array:
-        """Return the rows as an array, (n, I)."""
+        """Convert the rows to an ordinary array, (n, I)."""
         out = np.empty(self.shape, self.dtype)
         self.fill(out)
         return out
@@ -126,7 +126,7 @@ def _starts(counts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 
 def joined(parts: Sequence[Any]) -> Any:
-    """Return the rows of several arrays, or of several CSR of one width, stacked."""
+    """Stack the rows of several arrays, or of several CSR objects of equal width."""
     if len(parts) == 1 or not isinstance(parts[0], CSR):
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
     counts = np.concatenate([part.indptr[1:] - part.indptr[:-1] for part in parts])
@@ -135,7 +135,7 @@ def joined(parts: Sequence[Any]) -> Any:
 
 
 def suited(x: Features, sparse: bool) -> Features:
-    """Return the rows as CSR if `sparse`, or else as an array."""
+    """Convert rows to CSR if `sparse` is true, otherwise to an ordinary array."""
     if isinstance(x, CSR):
         return x if sparse else x.dense()
     return CSR.of(x) if sparse else x

@@ -1,4 +1,4 @@
-"""Names of arguments in other libraries, and the nearest known name, so that errors can suggest the right one."""
+"""Suggestions for error messages: the firesteel name of another library's argument, or the nearest known name."""
 
 import difflib
 import functools
@@ -65,7 +65,7 @@ def check_class(kind: type) -> None:
 
 
 def meant(name: str, known: Collection[str]) -> str | None:
-    """Return the known name that equals this one except for case and underscores; None if none does.
+    """Return the known name that differs from the given one only in case and underscores, or None.
 
     Example:
         >>> meant("HeNormal", ["he_normal", "zeros"]), meant("l1l2", ["l1", "l1_l2"]), meant("mean", ["max"])
@@ -78,7 +78,7 @@ def meant(name: str, known: Collection[str]) -> str | None:
 
 
 def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:
-    """Return "did you mean ...? " with the nearest known name, or an empty string if none is near.
+    """Return a "did you mean ...?" with the nearest known name, or an empty string.
 
     Args:
         name: The unknown name.
@@ -96,12 +96,12 @@ def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None
 
 
 class UnknownClass(ConfigError):
-    """A config names a class that is neither firesteel's nor registered; `name` is the name of the class."""
+    """Raised for a config with an unknown class, one that is neither part of firesteel nor registered."""
 
     name = ""
 
     def in_file(self, file: str, header: object) -> StoreError:
-        """Return the error for a file with this config, which may name several classes of the user's own."""
+        """Return the same error for a whole file, with all its unregistered user-defined classes."""
         own, waiting = [self.name], [header]
         while waiting:
             one = waiting.pop()

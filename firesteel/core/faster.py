@@ -1,4 +1,4 @@
-"""Where faster implementations are plugged in: layers and optimizers request them by name.
+"""Registry of faster implementations, which layers and optimizers request by name.
 
 Nothing is plugged in here.  `firesteel/fast` does that when it is imported, as training does.  The results are
 bit-identical.
@@ -14,5 +14,5 @@ SUPPLY: dict[str, Callable[[int], Any]] = {}
 
 
 def faster(name: str, numbers: int) -> Any:
-    """Return the faster implementation for this many numbers, or None."""
+    """Return the faster implementation of a name for arrays of `numbers` elements; None if there is none."""
     return SUPPLY[name](numbers) if name in SUPPLY else None

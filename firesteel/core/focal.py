@@ -1,4 +1,4 @@
-"""Cross-entropies that reduce the weight of some rows: those already predicted well, or those with doubtful labels.
+"""Cross-entropies that give less weight to rows that are predicted well, or whose labels may be wrong.
 
 Shapes: B rows, O outputs.
 """
@@ -20,12 +20,12 @@ class _BinaryFocal(Loss):
     """The arguments of the binary focal loss, in Keras's order."""
 
     apply_class_balancing: bool = flag(False)
-    alpha: float = number(0.25, low=0.0, why="it is the weight of labels of 1, and 1 - alpha that of labels of 0")
-    gamma: float = number(2.0, low=0.0, why="it is the power of 1 minus the probability")
+    alpha: float = number(0.25, low=0.0, why="alpha is the weight of labels 1, and 1 - alpha that of labels 0")
+    gamma: float = number(2.0, low=0.0, why="gamma is the exponent of 1 - p (p: probability of the true class)")
 
 
 class BinaryFocalCrossentropy(BinaryCrossentropy, _BinaryFocal):
-    """Binary focal cross-entropy: outputs that are already right count less.
+    """Binary focal cross-entropy, which gives less weight to outputs that are already right.
 
     `L = 1/O sum_k a_k m_k^gamma c_k`, where `c_k` is the binary cross-entropy of output k, `p = sigmoid(z)`, and
     `m = y (1 - p) + (1 - y) p` is 1 minus the probability of the true label.  a is 1, or with `apply_class_balancing`
@@ -72,12 +72,12 @@ class BinaryFocalCrossentropy(BinaryCrossentropy, _BinaryFocal):
 class _CategoricalFocal(Loss):
     """The arguments of the categorical focal loss, in Keras's order."""
 
-    alpha: tuple[float, ...] = numbers((0.25,), low=0.0, why="it is the weight of each class, or one number for all")
-    gamma: float = number(2.0, low=0.0, why="it is the power of 1 minus the probability")
+    alpha: tuple[float, ...] = numbers((0.25,), low=0.0, why="alpha is the weight of each class, or of all classes")
+    gamma: float = number(2.0, low=0.0, why="gamma is the exponent of 1 - p (p: probability of the true class)")
 
 
 class CategoricalFocalCrossentropy(Crossentropy, _CategoricalFocal):
-    """Categorical focal cross-entropy: rows that are already right count less.
+    """Categorical focal cross-entropy, which gives less weight to rows that are already classified well.
 
     `L = -sum_k alpha_k (1 - p_k)^gamma y_k log p_k`, where `p = softmax(z)` are the predicted probabilities and y the
     targets, one-hot or a distribution, (B, O).  The last layer has `activation="softmax"`, which the loss includes.
@@ -170,7 +170,7 @@ class CategoricalGeneralizedCrossEntropy(Loss):
     exclusive = True
     targets = "class"
     natural = "softmax"
-    q: float = number(0.5, above=0.0, below=1.0, why="it is the power of the probability")
+    q: float = number(0.5, above=0.0, below=1.0, why="q is the exponent of the probability of the true class")
 
     @property
     def link(self) -> type[Layer] | None:

@@ -1,4 +1,4 @@
-"""Initializers: how weights are drawn before the first update; frozen settings with one method, `draw`.
+"""Initializers, which draw a network's initial weights: immutable settings with one method, `draw`.
 
 Defaults and variants are Keras's: the Glorot, He and LeCun normals are truncated at two standard deviations and
 widened to keep their variance.  `network.py` decides which random stream each array is drawn from.
@@ -36,7 +36,7 @@ __all__ = [
 
 
 class Initializer(Spec):
-    """Base of initializers.
+    """Base class of initializers.
 
     An initializer of your own is a subclass with a method `draw`; its fields are its arguments.
 
@@ -50,7 +50,7 @@ class Initializer(Spec):
     """
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        """Return the first values of an array, float64.
+        """Draw the initial values of an array of weights, in float64.
 
         Args:
             rng: The random generator.
@@ -59,7 +59,7 @@ class Initializer(Spec):
         raise NotImplementedError
 
     def __call__(self, shape: int | Sequence[int], dtype: str = "float32", seed: int = 0) -> Array:
-        """Return values of a shape; the same seed gives the same values.
+        """Draw values of a shape; the same seed gives the same values.
 
         Args:
             shape: The shape, or the length of a vector.
@@ -113,7 +113,7 @@ class Ones(Initializer):
 
 
 class Constant(Initializer):
-    """One value for all weights.
+    """Sets all weights to one value.
 
     Args:
         value: The value.
@@ -124,7 +124,7 @@ class Constant(Initializer):
         array([0.5, 0.5], dtype=float32)
     """
 
-    value: float = number(0.0, why="it is the value of every weight")
+    value: float = number(0.0, why="value is the value of every weight")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         return np.full(shape, self.value)
@@ -146,14 +146,14 @@ class IdentityInitializer(Initializer):
                [0., 2., 0.]], dtype=float32)
     """
 
-    gain: float = number(1.0, why="it is the value on the diagonal")
+    gain: float = number(1.0, why="gain is the value on the diagonal")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         return self.gain * np.eye(*_matrix(self, shape))
 
 
 def _matrix(initializer: Initializer, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the shape of a matrix.  Raises ConfigError for any other shape."""
+    """Return a shape if it is that of a matrix; otherwise raise ConfigError."""
     if len(shape) != 2:
         raise ConfigError(
             f"{type(initializer).__name__} draws matrices, but this array has {len(shape)} "
@@ -176,8 +176,8 @@ class RandomNormal(Initializer):
         (3, 3)
     """
 
-    mean: float = number(0.0, why="it is the mean")
-    stddev: float = number(0.05, low=0.0, why="it is the standard deviation")
+    mean: float = number(0.0, why="mean is the mean")
+    stddev: float = number(0.05, low=0.0, why="stddev is the standard deviation")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         return rng.normal(self.mean, self.stddev, shape)
@@ -200,8 +200,8 @@ class RandomUniform(Initializer):
         True
     """
 
-    minval: float = number(-0.05, why="it is the lower end of the range")
-    maxval: float = number(0.05, why="it is the upper end of the range")
+    minval: float = number(-0.05, why="minval is the lower end of the range")
+    maxval: float = number(0.05, why="maxval is the upper end of the range")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -217,7 +217,7 @@ TRUNCATED_STDDEV = 0.87962566103423978
 
 
 def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Draw from N(0, 1), drawing again where a value lies outside [-2, 2]."""
+    """Draw from N(0, 1), and redraw values outside [-2, 2] until none is left."""
     x = rng.standard_normal(shape)
     while (beyond := np.abs(x) > 2.0).any():
         x[beyond] = rng.standard_normal(np.count_nonzero(beyond))
@@ -238,8 +238,8 @@ class TruncatedNormal(Initializer):
         True
     """
 
-    mean: float = number(0.0, why="it is the mean")
-    stddev: float = number(0.05, low=0.0, why="it is the standard deviation before the truncation")
+    mean: float = number(0.0, why="mean is the mean")
+    stddev: float = number(0.05, low=0.0, why="stddev is the standard deviation before the truncation")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         return self.mean + self.stddev * truncated_normal(rng, shape)
@@ -250,7 +250,7 @@ DISTRIBUTIONS = ("truncated_normal", "uniform", "untruncated_normal")
 
 
 class _Scaled:
-    """Zero mean and variance scale / fan; fan follows from a matrix's sides, or a kernel's channels and pixels."""
+    """Base class of initializers with mean 0 and variance scale / fan, where fan is a number of inputs or outputs."""
 
     scale: float
     mode: str
@@ -270,7 +270,7 @@ class _Scaled:
 
 
 def one_of(what: str, names: tuple[str, ...]) -> Callable[[object], str]:
-    """Return a check that accepts only these names and raises ConfigError for others."""
+    """Return a validator that accepts only the given names, and raises ConfigError for others."""
 
     def resolve(given: object) -> str:
         if not isinstance(given, str) or given not in names:
@@ -281,7 +281,7 @@ def one_of(what: str, names: tuple[str, ...]) -> Callable[[object], str]:
 
 
 class VarianceScaling(_Scaled, Initializer):
-    """Zero mean and variance scale / fan: the family of the Glorot, He and LeCun initializers.
+    """Variance scaling: mean 0 and variance scale / fan, the general form of Glorot, He and LeCun initializers.
 
     Fan is the number of inputs I, of outputs O, or their mean; of a convolution kernel, channels times pixels.
 
@@ -300,7 +300,7 @@ class VarianceScaling(_Scaled, Initializer):
         True
     """
 
-    scale: float = number(1.0, above=0.0, why="it is the variance times the fan")
+    scale: float = number(1.0, above=0.0, why="scale is the variance of the weights times the fan")
     mode: str = choice("fan_in", one_of("a mode of VarianceScaling", MODES))
     distribution: str = choice("truncated_normal", one_of("a distribution of VarianceScaling", DISTRIBUTIONS))
 
@@ -326,7 +326,7 @@ class Orthogonal(Initializer):
     Source: Saxe et al. 2014; by modified Gram-Schmidt.
     """
 
-    gain: float = number(1.0, why="it is the length of a column")
+    gain: float = number(1.0, why="gain is the Euclidean norm of each column")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         # Gram-Schmidt without BLAS, whose last bits depend on the number of threads

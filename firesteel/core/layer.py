@@ -1,4 +1,4 @@
-"""The base of layers: a frozen configuration that is also its own mathematics.
+"""Base class of layers: an immutable configuration with the layer's forward and backward pass.
 
 `apply` returns the outputs and the pull-back, a function that holds what the backward pass needs.  So nothing is
 cached on an object, and nothing can be called in the wrong order.  `layers/` has a file for each family; `network.py`
@@ -22,7 +22,7 @@ __all__ = ["Joint", "Layer", "Param"]
 
 @dataclass(frozen=True)
 class Param:
-    """One array of parameters.
+    """Describes one array of parameters: shape, initializer, regularizer and constraint.
 
     Args:
         shape: The array's shape.
@@ -51,7 +51,7 @@ class Param:
 
 
 class Joint(NamedTuple):
-    """The pull-back of a layer that sums over a whole batch.
+    """Backward pass of a layer that needs sums over the whole batch, such as batch normalization.
 
     Args:
         batch_sums: `batch_sums(d_y)` returns the sums over a piece of the batch.
@@ -63,11 +63,11 @@ class Joint(NamedTuple):
 
 
 class Automatic(str):
-    """The name of a layer that a model has chosen."""
+    """A layer name that the model chose, not the user."""
 
 
 def layer_name(got: object) -> str | None:
-    """Return the name of a layer or model, or None.  Raises ConfigError unless it is text without a slash."""
+    """Validate the name of a layer or model: text without a slash, or None; otherwise raise ConfigError."""
     if got is not None and (not isinstance(got, str) or not got or "/" in got):
         raise ConfigError(f"name={got!r}: name must be text without a slash", code="config-value")
     return got
@@ -79,7 +79,7 @@ TRAINS: dict[str, Any] = {"check": flag(True).metadata["check"], "later": operat
 
 
 class Layer(Spec):
-    """Base of layers; by default elementwise, without parameters and not random.
+    """Base class of layers; by default elementwise, without parameters and not random.
 
     The first layer of a network also takes `input_dim` or `input_shape`.
 
@@ -113,11 +113,11 @@ class Layer(Spec):
 
     @property
     def inputs(self) -> int | None:
-        """The number of inputs; None if the layer before decides it."""
+        """Number of inputs; None if it follows from the previous layer."""
         return (getattr(self, "input_shape", None) or (getattr(self, "input_dim", None),))[-1]
 
     def parts(self) -> tuple["Layer", ...]:
-        """Return the layers that this one consists of, in order: itself, except for `Dense` and the like."""
+        """Return the layers that this one consists of: itself, but for `Dense` its product and its activation."""
         return (self,)
 
     def output_shape(self, *inputs: Shape) -> Any:
@@ -140,15 +140,15 @@ class Layer(Spec):
         return {}
 
     def moved(self, centre: Sequence[float]) -> "Layer":
-        """Return the layer for inputs minus a centre; itself if its result does not depend on where inputs lie."""
+        """Return an equivalent layer for inputs from which a centre was subtracted; itself if no change is needed."""
         return self
 
     def lowered(self, centre: Sequence[float]) -> "Layer":
-        """Return the layer for outputs minus a centre; itself if training adapts it."""
+        """Return a layer whose outputs are lower by a centre; itself if training adapts the layer."""
         return self
 
     def __call__(self, *values: Any, training: bool | None = None) -> Any:
-        """Apply the layer to values of a graph: `Dense(8)(x)`, `Add()([a, b])`.
+        """Apply the layer to symbolic tensors of a network: `Dense(8)(x)`, `Add()([a, b])`.
 
         Args:
             *values: One value, several, or a list of them.
@@ -172,7 +172,7 @@ class Layer(Spec):
         Layer.switched += 1
 
     def apply(self, *args: Any, **kwargs: Any) -> tuple[Any, Pull]:
-        """Return the outputs y and the pull-back: `apply(p, *x, rng=None)`.
+        """Forward pass `apply(p, *x, rng=None)`: return outputs and pull-back (a function for the backward pass).
 
         The pull-back `pull(d_y, g, wants_x)` takes the derivative of the loss by y.  It writes the derivatives by the
         parameters into the views g (all of them, without adding) and returns those by the inputs if `wants_x`.  It

@@ -1,4 +1,4 @@
-"""The layout of the flat parameter vector: which slice holds which array.
+"""Layout of the flat parameter vector: which slice of it holds which array of weights.
 
 Averaging, optimizer state, clipping, checkpoints, hashes and transfers handle one array each, while the mathematics
 in `layers/` sees named, shaped views that share its memory.
@@ -19,7 +19,7 @@ __all__ = ["Layout"]
 
 @dataclass(frozen=True)
 class Layout:
-    """Names and shapes of the parameters of each part, in the order in which they lie in the vector.
+    """Names and shapes of each layer's parameters, in the order in which the flat vector stores them.
 
     Args:
         shapes: The name and shape of each array, part by part.
@@ -46,7 +46,7 @@ class Layout:
         vars(self).update(slices=tuple(slices), size=at)
 
     def views(self, vector: Array) -> list[Views]:
-        """Return {name: array} for each part; the arrays are views of `vector`, (P,)."""
+        """Return a dictionary {name: array} for each layer, whose arrays are views of `vector`, (P,)."""
         out: list[Views] = [{} for _ in self.shapes]
         for number, name, shape, where in self.slices:
             out[number][name] = vector[where].reshape(shape)

@@ -1,4 +1,4 @@
-"""The base of losses, and the cross-entropies, which take logits and include the softmax or sigmoid before them.
+"""Base class of losses, and the cross-entropies, which compute softmax or sigmoid together with the loss.
 
 Shapes: B rows, O outputs, T target columns.
 """
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def loss_name(got: object) -> str | None:
-    """Return the name of a loss, or None.  Raises ConfigError for anything but text."""
+    """Validate the name of a loss: text or None; otherwise raise ConfigError."""
     if got is not None and (not isinstance(got, str) or not got):
         raise ConfigError(f"name={got!r}: name must be text", code="config-value")
     return got
@@ -47,7 +47,7 @@ REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "
 
 
 class Loss(Spec, kw_only=True):
-    """Base of losses: the loss of each row and its derivative.
+    """Base class of losses: computes the loss of each row and its derivative by the outputs.
 
     A loss of your own is a subclass with a method `rows`; its fields are its arguments.
 
@@ -86,11 +86,11 @@ class Loss(Spec, kw_only=True):
 
     @property
     def link(self) -> type[Layer] | None:
-        """The activation that the loss includes and that must come last; None where any output will do."""
+        """Activation that the loss computes itself and that must end the network; None if any output is allowed."""
         return None
 
     def check(self, end: Layer | str, outputs: int) -> None:
-        """Check that the loss suits a network.
+        """Raise ConfigError unless the network's last activation and number of outputs suit the loss.
 
         Args:
             end: The last layer; "nothing" for a network without one.
@@ -119,7 +119,7 @@ class Loss(Spec, kw_only=True):
             )
 
     def columns(self, outputs: int) -> int:
-        """Return T, the number of target columns.
+        """Return T, the number of target columns for a number of outputs.
 
         Args:
             outputs: The number of outputs.
@@ -127,7 +127,7 @@ class Loss(Spec, kw_only=True):
         return outputs
 
     def legal(self, y: Array, outputs: int) -> Array:
-        """Return which targets are class numbers, as an array of the same shape.
+        """Return a mask of the targets that are valid class indices, of the same shape.
 
         Args:
             y: The targets.
@@ -156,7 +156,7 @@ class Loss(Spec, kw_only=True):
         raise NotImplementedError
 
     def scores(self, p: Array, y: Array) -> Array:
-        """Return the loss of each row, (B,), of predictions.
+        """Return the loss of each row, (B,), from predictions p instead of logits.
 
         Args:
             p: The predictions, (B, O): probabilities if there is a `link`.
@@ -202,7 +202,7 @@ class Loss(Spec, kw_only=True):
         return self.scores(p.reshape(-1, outputs), y.reshape(-1, columns)).reshape(p.shape[:-1])[()]
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Return the losses of the rows, weighted and combined as `reduction` says.
+        """Return the weighted loss of rows, reduced to one number or not, as `reduction` says.
 
         Args:
             y_true: The targets, as in `of`.
@@ -231,7 +231,7 @@ class Loss(Spec, kw_only=True):
 
 
 def weights_of(sample_weight: Any, rows: Shape) -> Array:
-    """Return one weight for each row, in the shape of the rows.
+    """Convert sample weights to one weight for each row, in the shape of the rows.
 
     Args:
         sample_weight: One weight for all rows, one for each row, or one for each index of the leading axes; None for
@@ -259,7 +259,7 @@ def weights_of(sample_weight: Any, rows: Shape) -> Array:
 
 
 def paired(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
-    """Return outputs (B, O), targets (B, T) and weights (B,), float64.  Raises DataError if shapes do not match."""
+    """Convert to float64 outputs (B, O), targets (B, T) and weights (B,); raise DataError if shapes differ."""
     p, y = floats("y_pred", y_pred), floats("y_true", y_true)
     if p.ndim < 2:
         p, y = p.reshape(-1, 1), (y if y.size == p.size else y[None]).reshape(-1, 1)
@@ -272,7 +272,7 @@ def paired(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Array, Array, 
 
 
 def floats(name: str, given: Any) -> Array:
-    """Return numbers as an array of floats.  Raises DataError for anything else."""
+    """Convert numbers to an array of floats; raise DataError for anything else."""
     try:
         array = np.asarray(given)
     except (TypeError, ValueError) as error:
@@ -283,7 +283,7 @@ def floats(name: str, given: Any) -> Array:
 
 
 class Crossentropy(Loss):
-    """Base of cross-entropies: computed from logits, with the activation that makes them probabilities.
+    """Base class of cross-entropies, computed from logits together with softmax or sigmoid.
 
     Args:
         from_logits: Whether the network outputs logits.  If so, the last layer needs no activation, and the model
@@ -295,7 +295,7 @@ class Crossentropy(Loss):
 
     from_logits: bool = flag(False)
     label_smoothing: float = number(
-        0.0, low=0.0, below=1.0, why="it is the share of a target spread over all classes"
+        0.0, low=0.0, below=1.0, why="label_smoothing is the share of a target spread over all classes"
     )
 
     @property
@@ -323,7 +323,7 @@ class Crossentropy(Loss):
         return y * (1 - self.label_smoothing) + self.label_smoothing / classes if self.label_smoothing else y
 
     def logits(self, p: Array) -> Array:
-        """Return logits (B, O) of these probabilities; those near 0 count as the smallest normal number."""
+        """Convert probabilities to logits, (B, O), after raising those near 0 to the smallest normal number."""
         return np.log(np.maximum(p, np.finfo(p.dtype).tiny))
 
     def scores(self, p: Array, y: Array) -> Array:
@@ -420,7 +420,7 @@ class CategoricalCrossentropy(Crossentropy):
 
 
 class SparseCategoricalCrossentropy(Crossentropy):
-    """Categorical cross-entropy for targets that are class numbers.
+    """Categorical cross-entropy for targets that are class indices.
 
     `L = -log p_y`, where `p = softmax(z)` are the predicted probabilities and y is the number of the class, 0..O-1.
     The last layer has `activation="softmax"`, which the loss includes.
@@ -451,7 +451,7 @@ class SparseCategoricalCrossentropy(Crossentropy):
     targets = "class"
     natural = "softmax"
 
-    ignore_class: int | None = later(optional(integer(low=-(2**31), why="it is the number of a class")))
+    ignore_class: int | None = later(optional(integer(low=-(2**31), why="ignore_class is the number of a class")))
 
     def columns(self, outputs: int) -> int:
         return 1
@@ -488,7 +488,7 @@ class SparseCategoricalCrossentropy(Crossentropy):
 
 
 def softmax_parts(z: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """Compute softmax(z), (B, O), and the related terms that the cross-entropies need.
+    """Compute softmax(z), (B, O), and terms of its logarithm that the cross-entropies need.
 
     The sum of the exponentials is 1 plus that of the others.  Where the others nearly vanish, what the sum lost to
     rounding is added to its logarithm.
@@ -510,15 +510,15 @@ def softmax_parts(z: Array) -> tuple[Array, Array, Array, Array, Array]:
 
 
 def exclusive(loss: Loss, outputs: int) -> bool:
-    """Return whether the outputs are classes that exclude each other, and not independent labels."""
+    """Return whether the outputs are mutually exclusive classes, not independent labels."""
     return outputs > 1 and not isinstance(loss, BinaryCrossentropy)
 
 
 def on_logits(loss: Loss) -> bool:
-    """Return whether the loss takes a network that outputs logits."""
+    """Return whether the loss expects a network that outputs logits."""
     return bool(getattr(loss, "from_logits", False))
 
 
 def middle(loss: Loss) -> float:
-    """Return the output that separates no from yes: 0.5 for probabilities, 0 for logits and signs."""
+    """Return the decision threshold of outputs: 0.5 for probabilities, 0 for logits and signs."""
     return 0.0 if on_logits(loss) or loss.targets == "sign" else 0.5

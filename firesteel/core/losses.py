@@ -82,7 +82,7 @@ class MeanSquaredError(Loss):
 
 
 class HalfSumOfSquares(Loss):
-    """Half the sum of squares: the textbook loss whose derivative is the error itself.
+    """Half the sum of squared errors, the textbook loss whose derivative is the error itself.
 
     `L = 1/2 sum_k (z_k - y_k)^2`, where z are the outputs of a row and y its targets.
 
@@ -107,7 +107,7 @@ class HalfSumOfSquares(Loss):
 
 
 def _mean(values: Array, z: Array, slopes: Array) -> tuple[Array, Array, Array]:
-    """Return what `rows` returns, given values and slopes (B, O) of which the loss is the mean over the outputs."""
+    """Average elementwise losses and derivatives, (B, O), over the outputs, in the form that `rows` returns."""
     return values.mean(axis=1), z, slopes * z.dtype.type(1.0 / z.shape[1])
 
 
@@ -225,7 +225,7 @@ class CosineSimilarity(Loss):
 
 
 def _direction(x: Array) -> tuple[Array, Array]:
-    """Return x / max(|x|, 1e-7) of each row, and |x|, (B, 1); squares may overflow the dtype."""
+    """Return unit vectors x / max(|x|, 1e-7) and norms |x|, (B, 1), without overflow of the squares."""
     largest = np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(x.dtype).tiny)
     shares = x / largest
     length = np.sqrt((shares * shares).sum(axis=1, keepdims=True)) * largest
@@ -255,7 +255,7 @@ class Huber(Loss):
     """
 
     differences = True
-    delta: float = number(1.0, above=0.0, why="it is the error at which the loss becomes linear")
+    delta: float = number(1.0, above=0.0, why="delta is the error at which the loss becomes linear")
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         r = z - y
@@ -316,7 +316,7 @@ class Quantile(Loss):
     """
 
     differences = True
-    q: float = number(0.5, above=0.0, below=1.0, why="it is the share of targets below the output")
+    q: float = number(0.5, above=0.0, below=1.0, why="q is the share of targets below the output")
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         r = z - y
@@ -390,7 +390,7 @@ class KLDivergence(Loss):
 
 
 def _margins(z: Array, y: Array) -> tuple[Array, Array]:
-    """Return the targets as signs, -1 and 1, and max(1 - sign * z, 0), both (B, O)."""
+    """Convert targets to signs -1 and 1; return them and the margins max(1 - sign * z, 0), both (B, O)."""
     sign = np.where(y == 0, -1, y)
     return sign, np.maximum(1 - sign * z, 0)
 
@@ -481,7 +481,7 @@ class CategoricalHinge(Loss):
 
 
 def measured(given: object) -> Loss:
-    """Return the loss inside a `Standardized`.  Raises ConfigError unless its targets are plain numbers."""
+    """Resolve the inner loss of `Standardized`; raise ConfigError unless its targets are real numbers."""
     loss: Loss = given if isinstance(given, Loss) else get(given)
     if loss.targets != "real" or hasattr(loss, "deviation"):
         raise ConfigError(
@@ -492,7 +492,7 @@ def measured(given: object) -> Loss:
 
 
 class Standardized(Loss):
-    """Another loss, computed on standardized outputs and targets.
+    """Wraps a loss: computes it on standardized outputs and targets.
 
     `L((z - mean) / deviation, (y - mean) / deviation)`, where z are the outputs of a row and y its targets.  It makes
     outputs of different scales count equally, and learning rates independent of the targets' unit.
@@ -517,7 +517,7 @@ class Standardized(Loss):
     """
 
     loss: Loss | str = choice(MeanSquaredError(), measured)
-    mean: tuple[float, ...] = numbers((0.0,), why="it is subtracted from outputs and targets")
+    mean: tuple[float, ...] = numbers((0.0,), why="mean is subtracted from outputs and targets")
     deviation: tuple[float, ...] = numbers((1.0,), low=1e-300, why="it divides outputs and targets")
 
     @property
@@ -571,7 +571,7 @@ FUSED = CategoricalCrossentropy(), SparseCategoricalCrossentropy()
 
 
 def function_of(name: str, loss: Loss) -> Callable[..., Array]:
-    """Return a loss as a function of (y_true, y_pred) and its arguments; `get` takes it in place of the loss.
+    """Return a loss as a function of (y_true, y_pred, **arguments), which `compile` accepts too.
 
     Its docstring is made from that of the class.
 

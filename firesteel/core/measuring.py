@@ -1,4 +1,4 @@
-"""What outputs and targets mean to metrics, and the state of metrics on arrays: `update_state`, `result`."""
+"""Helpers of metrics: predicted classes and labels, and metrics with state (`update_state`, `result`)."""
 
 import math
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ Value = float | list[Any]
 
 
 def labels(p: Array, y: Array) -> npt.NDArray[np.bool_]:
-    """Return which labels each row has, (B, O).  y: (B, 1), class numbers for O > 1, or (B, O)."""
+    """Convert targets to labels 0 and 1, (B, O).  y: (B, 1), class indices if O > 1, or already (B, O)."""
     return y == np.arange(p.shape[1]) if y.shape[1] < p.shape[1] else y > 0.5
 
 
 def numbered(y: Array) -> npt.NDArray[np.intp]:
-    """Return the class number of each row, (B,).  y: class numbers (B, 1), or one-hot rows."""
+    """Return the class index of each row, (B,).  y: class indices (B, 1), or one-hot rows."""
     return y[:, 0].astype(np.intp) if y.shape[1] == 1 else y.argmax(axis=1)
 
 
 def predicted(p: Array, y: Array, threshold: float | None) -> tuple[Array, Array]:
-    """Return the true and the predicted class of each row, two (B,).
+    """Return the true and the predicted class index of each row: two arrays (B,).
 
     Of several outputs the largest is predicted; a single output is compared with the threshold, by default 0.5.
     """
@@ -45,7 +45,7 @@ RESERVED = ("loss", "epoch", "learning_rate", "rows", "seconds", "by_shard")
 
 
 def metric_name(got: object) -> str | None:
-    """Return the name of a metric, or None.  Raises ConfigError for names that a history cannot have."""
+    """Validate the name of a metric; raise ConfigError for names that a history uses otherwise."""
     if got is not None and (not isinstance(got, str) or not got or got.startswith("val_") or got in RESERVED):
         raise ConfigError(
             f"name={got!r}: name must be text that does not start with val_, and not one of {', '.join(RESERVED)}",
@@ -59,7 +59,7 @@ DTYPE: dict[str, Any] = {**word("float32", "float64", None).metadata, "later": l
 
 
 def thresholds(owner: str, name: str, got: Any) -> float | tuple[float, ...]:
-    """Return one threshold or several: probabilities above which a label is predicted."""
+    """Validate one threshold or several: probabilities above which a label is predicted."""
     several = isinstance(got, list | tuple) or getattr(got, "ndim", 0) > 0
     found = tuple(map(finite, got if several else [got]))
     if not found or not all(0 <= one <= 1 for one in found):
@@ -90,18 +90,18 @@ def logit(p: float) -> float:
 
 
 class Accumulated:
-    """Base of metrics that remember the rows passed to `update_state`.  Training does not use or change them."""
+    """Base class of metrics with state: accumulates the rows passed to `update_state`, outside of training."""
 
     suited: Any
     result: Any
 
     def _so_far(self) -> Value:
-        """Return the value over the rows passed to `update_state`."""
+        """Return the metric's value over all rows passed to `update_state` so far."""
         _, metric, sums, weight = vars(self).get("_seen", (0, self, None, 0.0))
         return metric.result(sums, weight) if weight else 0.0
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add rows to those whose value `result()` returns.  Training neither uses nor changes them.
+        """Accumulate rows for `result()`.  Training neither uses nor changes this state.
 
         Several outputs are classes that exclude each other, unless the metric has a threshold.  Outputs are
         probabilities, unless the metric says otherwise.

@@ -1,4 +1,4 @@
-"""Metrics: sums over rows, which add up across batches, blocks and shards and become a value once, at the end.
+"""Metrics: each is computed from sums over rows, which add up across batches, blocks and shards.
 
 Only the loss says whether the outputs are probabilities or logits, and exclusive classes or independent labels;
 `suited` adapts a metric to it.  `network.py` accumulates the sums.  A `Ranking` has no sums over rows: it is measured
@@ -75,7 +75,7 @@ __all__ = [
 
 
 class Metric(Accumulated, Spec, kw_only=True):
-    """Base of metrics: a fixed number of sums over rows, and the value that follows from them.
+    """Base class of metrics: a fixed number of sums over rows, and the value that follows from them.
 
     A metric of your own is a subclass with `size`, `sums` and `result`, or of `RowMetric` with `rows`; its fields are
     its arguments.
@@ -106,7 +106,7 @@ class Metric(Accumulated, Spec, kw_only=True):
     dtype: str | None = field(default=None, metadata=DTYPE, compare=False, repr=False)
 
     def suited(self, loss: Loss, outputs: int) -> "Metric":
-        """Return this metric adapted to a loss.
+        """Return the metric that fits a loss: itself, or a variant for the loss's outputs and targets.
 
         Args:
             loss: The loss of the training, which says what the outputs mean.
@@ -115,7 +115,7 @@ class Metric(Accumulated, Spec, kw_only=True):
         return self
 
     def size(self, outputs: int) -> int:
-        """Return the number of sums.
+        """Return how many sums the metric needs for a number of outputs.
 
         Args:
             outputs: The number of the network's outputs.
@@ -126,7 +126,7 @@ class Metric(Accumulated, Spec, kw_only=True):
         raise NotImplementedError
 
     def sums(self, p: Array, y: Array, w: Array) -> Array:
-        """Return the sums over the rows, (size,), float64.
+        """Return the metric's sums over a batch of rows, (size,), float64.
 
         Args:
             p: The network's outputs, (B, O).
@@ -136,7 +136,7 @@ class Metric(Accumulated, Spec, kw_only=True):
         raise NotImplementedError
 
     def result(self, *args: Any) -> Value:
-        """Return the value that follows from the sums: `result(sums, weight)`.
+        """Compute the metric from its sums and the total weight of the rows: `result(sums, weight)`.
 
         Args:
             *args: The sums over all rows, (size,), and the sum of their weights.  Without arguments the value is that
@@ -153,7 +153,7 @@ class Metric(Accumulated, Spec, kw_only=True):
 
 
 def so_far(result: Callable[..., Value]) -> Callable[..., Value]:
-    """Return a method `result` that also works without arguments, for the rows passed to `update_state`."""
+    """Decorate `result`, so that without arguments it returns the value over the rows of `update_state`."""
 
     @functools.wraps(result)
     def found(self: Metric, *args: Any, **given: Any) -> Value:
@@ -163,7 +163,7 @@ def so_far(result: Callable[..., Value]) -> Callable[..., Value]:
 
 
 class RowMetric(Metric):
-    """Base of metrics that are the weighted mean of one number a row.
+    """Base class of metrics that are a weighted mean over rows.
 
     Args:
         name: Name in the history; by default the snake-case name of the class.
@@ -180,7 +180,7 @@ class RowMetric(Metric):
     """
 
     def rows(self, p: Array, y: Array) -> Array:
-        """Return one value a row, (B,).
+        """Return the metric's value for each row, (B,).
 
         Args:
             p: The network's outputs, (B, O).
@@ -199,7 +199,7 @@ class RowMetric(Metric):
 
 
 class Ranking(Ordered, Metric):
-    """Base of metrics of the order in which the outputs rank the rows.
+    """Base class of metrics that depend on how the outputs rank the rows, such as AUC.
 
     They need the scores of all rows under the same weights.  `evaluate` and validation report them; the training
     values of an epoch do not include them.  A single output is one binary problem, and so is the second of two
@@ -245,7 +245,7 @@ class Accuracy(RowMetric):
 
 
 class SparseCategoricalAccuracy(RowMetric):
-    """Categorical accuracy for class numbers: the share of rows whose largest output is that of the target's class.
+    """Categorical accuracy for class indices: the share of rows whose largest output is that of the true class.
 
     Args:
         name: Name in the history; by default "sparse_categorical_accuracy".
@@ -300,14 +300,14 @@ class BinaryAccuracy(RowMetric):
 
     larger_is_better = True
 
-    threshold: float = number(0.5, why="a label is predicted where its output is above it")
+    threshold: float = number(0.5, why="a label is predicted if its output is above the threshold")
 
     def rows(self, p: Array, y: Array) -> Array:
         return ((p > self.threshold) == (y > 0.5)).mean(axis=1)
 
 
 def _in_top_k(p: Array, at: Array, k: int) -> Array:
-    """Return whether fewer than k outputs exceed that of the row's class, (B,); False for classes out of range."""
+    """Return whether each row's class is among the k largest outputs, (B,); False for a class out of range."""
     own = np.take_along_axis(p, np.clip(at, 0, p.shape[1] - 1)[:, None], axis=1)
     return (np.count_nonzero(~(p <= own), axis=1) < k) & (at >= 0) & (at < p.shape[1])
 
@@ -330,7 +330,7 @@ class SparseTopKCategoricalAccuracy(RowMetric):
 
     larger_is_better = True
 
-    k: int = integer(5, low=1, why="it is how many of the largest outputs count as right")
+    k: int = integer(5, low=1, why="k is how many of the largest outputs may contain the true class")
 
     def rows(self, p: Array, y: Array) -> Array:
         return _in_top_k(p, y[:, 0].astype(np.intp), self.k)
@@ -355,7 +355,7 @@ class TopKCategoricalAccuracy(RowMetric):
 
     larger_is_better = True
 
-    k: int = integer(5, low=1, why="it is how many of the largest outputs count as right")
+    k: int = integer(5, low=1, why="k is how many of the largest outputs may contain the true class")
 
     def rows(self, p: Array, y: Array) -> Array:
         return _in_top_k(p, y.argmax(axis=1), self.k)
@@ -442,7 +442,7 @@ class MeanSquaredError(RowMetric):
 
 
 class CosineSimilarity(RowMetric):
-    """Cosine similarity of the outputs and the targets of a row: the loss of this name without its minus sign.
+    """Cosine similarity of a row's outputs and targets: the loss `CosineSimilarity` with the opposite sign.
 
     `sum_k u_k v_k` with `u = y / max(|y|, 1e-7)` and `v = p / max(|p|, 1e-7)`; the mean over the rows.
 
@@ -463,7 +463,7 @@ class CosineSimilarity(RowMetric):
 
 
 class MeanLoss(RowMetric):
-    """The mean of a loss over the rows: every loss in `metrics=[...]` becomes one.
+    """Mean of a loss over the rows; a loss in `metrics=[...]` becomes this metric.
 
     Class numbers and one-hot rows are converted into each other as the loss needs them.  A cross-entropy takes logits
     if the loss of the training does.
@@ -517,7 +517,7 @@ class MeanLoss(RowMetric):
 
 
 class RootMeanSquaredError(Metric):
-    """Root mean squared error: the square root of the mean over all rows and outputs.
+    """Root mean squared error: the square root of the mean squared error over all rows and outputs.
 
     `sqrt(sum w (p - y)^2 / sum w)`, where w are the weights of the rows.
 
@@ -573,7 +573,7 @@ class R2Score(Metric):
     differences = True
 
     class_aggregation: str | None = word("uniform_average", "variance_weighted_average", None)
-    num_regressors: int = later(integer(0, low=0, why="it is the number of input columns"))
+    num_regressors: int = later(integer(0, low=0, why="num_regressors is the number of input columns"))
 
     def size(self, outputs: int) -> int:
         return 3 * outputs + (self.num_regressors > 0)
@@ -601,7 +601,7 @@ class R2Score(Metric):
 
 
 class Counted(Metric):
-    """Base of ratios of counts: for each class the weights of hits, of actual rows, and of predicted rows.
+    """Base class of ratios such as precision: counts, by class, true positives, actual and predicted rows.
 
     A ratio whose divisor is 0 is 0.  Averages include all classes, also those without rows.
 
@@ -615,9 +615,9 @@ class Counted(Metric):
 
     larger_is_better = True
 
-    threshold: float | None = optional(number(why="a class is predicted where its output is above it"))
+    threshold: float | None = optional(number(why="a class is predicted if its output is above the threshold"))
     average: str | None = word("macro", "micro", "weighted", None)
-    class_id: int | None = optional(integer(low=0, why="it is the number of a class"))
+    class_id: int | None = optional(integer(low=0, why="class_id is the number of a class"))
 
     def suited(self, loss: Loss, outputs: int) -> "Counted":
         threshold, one = self.threshold, self.class_id
@@ -656,7 +656,7 @@ class Counted(Metric):
         return float(ratios.mean() if self.average == "macro" else _ratio(actual @ ratios, actual.sum()))
 
     def ratio(self, hits: Array, actual: Array, predicted: Array) -> Array:
-        """Return the value of each of K classes, (K,), from their counts, (K,) each."""
+        """Return the ratio for each of K classes, (K,), from the three counts, (K,) each."""
         raise NotImplementedError
 
 
@@ -665,7 +665,7 @@ def _ratio(above: Array, below: Array) -> Array:
 
 
 class Precision(Counted):
-    """Precision: the share of the rows predicted to be of a class that are of it.
+    """Precision: of the rows predicted to be of a class, the share that are.
 
     `hits / predicted` for each class, where `hits` is the weight of rows of the class that are predicted to be of it,
     and `predicted` that of all rows predicted to be of it; 0 where that is 0.
@@ -696,7 +696,7 @@ class Precision(Counted):
 
 
 class Recall(Counted):
-    """Recall (sensitivity): the share of the rows of a class that are predicted to be of it.
+    """Recall (sensitivity): of the rows of a class, the share that are predicted to be.
 
     `hits / actual` for each class, where `hits` is the weight of rows of the class that are predicted to be of it,
     and `actual` that of all rows of the class; 0 where that is 0.
@@ -730,8 +730,8 @@ class _Beta(Metric):
     """The arguments of an F-beta score, in Keras's order."""
 
     average: str | None = word("macro", "micro", "weighted", None)
-    beta: float = number(1.0, above=0.0, why="it is how much more recall counts than precision")
-    threshold: float | None = optional(number(why="a class is predicted where its output is above it"))
+    beta: float = number(1.0, above=0.0, why="beta is the weight of recall relative to precision")
+    threshold: float | None = optional(number(why="a class is predicted if its output is above the threshold"))
 
 
 class FBetaScore(Counted, _Beta):
@@ -813,7 +813,7 @@ class ConfusionMatrix(Metric):
         [[1.0, 1.0], [0.0, 1.0]]
     """
 
-    threshold: float | None = optional(number(why="class 1 is predicted where the output is above it"))
+    threshold: float | None = optional(number(why="class 1 is predicted if the output is above the threshold"))
 
     def suited(self, loss: Loss, outputs: int) -> "ConfusionMatrix":
         return ConfusionMatrix(middle(loss)) if self.threshold is None and outputs == 1 else self
@@ -832,7 +832,7 @@ class ConfusionMatrix(Metric):
 
 
 class LabelCount(Metric):
-    """Base of counts of labels.  Each output is an independent label: with 3 outputs a row counts three times.
+    """Base class of counts such as true positives, over all labels: each output of a row is one label.
 
     The value is the sum of the weights over all rows and labels that count.
 
@@ -852,7 +852,7 @@ class LabelCount(Metric):
         return replace(self, from_logits=self.from_logits or middle(loss) == 0.0)
 
     def bounds(self) -> list[float]:
-        """Return the bounds that outputs are compared with."""
+        """Return the thresholds as values of the network's outputs, such as logits."""
         given = np.atleast_1d(self.thresholds).tolist()
         return [*map(logit, given)] if self.from_logits else given
 
@@ -1016,7 +1016,7 @@ class SensitivityAtSpecificity(Peak, Ranking):
     """
 
     rates = "specificity", "sensitivity"
-    specificity: float = share(0.5, "it is the least share of negative rows to reject")
+    specificity: float = share(0.5, "specificity is the required share of negative rows that are rejected")
 
 
 class SpecificityAtSensitivity(Peak, Ranking):
@@ -1038,7 +1038,7 @@ class SpecificityAtSensitivity(Peak, Ranking):
     """
 
     rates = "sensitivity", "specificity"
-    sensitivity: float = share(0.5, "it is the least share of positive rows to find")
+    sensitivity: float = share(0.5, "sensitivity is the required share of positive rows that are found")
 
 
 class PrecisionAtRecall(Peak, Ranking):
@@ -1059,7 +1059,7 @@ class PrecisionAtRecall(Peak, Ranking):
     """
 
     rates = "recall", "precision"
-    recall: float = share(0.5, "it is the least share of positive rows to find")
+    recall: float = share(0.5, "recall is the required share of positive rows that are found")
 
 
 class RecallAtPrecision(Peak, Ranking):
@@ -1080,7 +1080,7 @@ class RecallAtPrecision(Peak, Ranking):
     """
 
     rates = "precision", "recall"
-    precision: float = share(0.5, "it is the least share of predicted rows that must be positive")
+    precision: float = share(0.5, "precision is the required share of predicted rows that are positive")
 
 
 METRICS: dict[str, Spec] = {
@@ -1129,7 +1129,7 @@ METRICS |= {name: MeanLoss(losses.get(name)) for name in losses.LOSSES if name n
 
 
 class _resolver(resolver):  # noqa: N801  (used as a function)
-    """Return the metric that a name, a config, a class, a metric or a loss stands for."""
+    """Resolve a metric from a name, a config, a class, a metric or a loss."""
 
     def __call__(self, given: Any) -> Any:
         kind = given if isinstance(given, type) else getattr(given, "stands_for", type(given))
@@ -1143,7 +1143,7 @@ get = _resolver("a metric", Metric, METRICS)
 
 
 def name_of(metric: Metric) -> str:
-    """Return the name of a metric in a history: its own, the first one of its class in the registry, or the class's.
+    """Return the name of a metric in the history: its own, its class's name in the registry, or the class name.
 
     Example:
         >>> name_of(Precision(class_id=1)), name_of(get(losses.get("kld")))
@@ -1160,7 +1160,7 @@ COUNTED = SparseCategoricalAccuracy()
 
 
 def suited(loss: Loss, outputs: int) -> Metric:
-    """Return the metric that "accuracy" means with this loss.
+    """Return the metric that "accuracy" stands for with a loss and a number of outputs.
 
     Example:
         >>> from firesteel.core import losses
@@ -1177,7 +1177,7 @@ ACCURACY = ("accuracy", "acc")
 
 
 def named_metric(given: Any, loss: Loss, outputs: int) -> Metric:
-    """Return the metric of a name, or the object itself; "accuracy" is the one that suits the loss."""
+    """Return a metric by its name, or the given object; "accuracy" depends on the loss."""
     if isinstance(given, str) and (given in ACCURACY or meant(given, ACCURACY)):
         return suited(loss, outputs)
     metric: Metric = get(given)
@@ -1185,7 +1185,7 @@ def named_metric(given: Any, loss: Loss, outputs: int) -> Metric:
 
 
 def by_name(given: Sequence[str | Metric], loss: Loss) -> dict[str, str | Metric]:
-    """Return the metrics by name; the second metric of a name gets the suffix _1, as in Keras.
+    """Return the metrics as {name: metric}; a second metric with the same name gets the suffix _1, as in Keras.
 
     Raises ConfigError for unknown names.
     """

@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Node:
-    """A layer applied to values of a network.
+    """A layer of a network, with the numbers of the values that it reads.
 
     Args:
         layer: The layer.
@@ -59,7 +59,7 @@ class Node:
 
 
 class Part(NamedTuple):
-    """One step of a network's plan: a node's layer, or one of the layers that it consists of.
+    """One step of the forward pass: a layer, or one of the layers it consists of (`Dense`: product, activation).
 
     Args:
         layer: The layer to apply.
@@ -85,13 +85,13 @@ class Part(NamedTuple):
 
 
 def derived() -> Any:
-    """Declare a field that is computed from the others."""
+    """Declare a dataclass field that is computed from the other fields."""
     return field(init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Network:
-    """Layers, how they are connected, and the dtype: everything about a network except its weights.
+    """A network without weights: its layers, their connections, and the dtype.
 
     Values 0 to k - 1 are the inputs, which lie one after another in a row.  Nodes compute the other values, in order;
     the last one is the output.  A chain is a network in which each node reads the value before it.
@@ -149,7 +149,7 @@ class Network:
 
     @staticmethod
     def chain(layers: Sequence[Layer], inputs: int, *rest: Any, **more: Any) -> "Network":
-        """Return the network that applies layers one after another.
+        """Create a network that applies layers one after another.
 
         Args:
             layers: The layers.
@@ -196,11 +196,11 @@ class Network:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers of the nodes, in order."""
+        """The layers in order, one for each node."""
         return tuple(map(LAYER, self.nodes))
 
     def _planned(self) -> tuple[list[Part], tuple[Shape, ...], tuple[dict[str, Param], ...]]:
-        """Return the plan, the shape of every value, and the parameters of each owner."""
+        """Compute the steps of the forward pass, the shapes of all values, and the parameters of each layer."""
         plan, params, owners = list[Part](), list[dict[str, Param]](), dict[tuple[int, int], int]()
         shapes, wanted, numbers = list(self.entries), [False] * len(self.entries), list(range(len(self.entries)))
         for number, node in enumerate(self.nodes):
@@ -250,12 +250,12 @@ class Network:
         return None
 
     def layer_of(self, owner: int) -> str:
-        """Return a description of the layer that an owner belongs to, such as "layer 2 (Dense)"."""
+        """Return a name of layer number `owner` for messages, such as "layer 2 (Dense)"."""
         number = next(part.node for part in self.plan if part.owner == owner)
         return f"layer {number} ({type(self.nodes[number].layer).__name__})"
 
     def init(self, seed: int) -> Array:
-        """Draw the initial parameters, (P,): each array from its own stream, in float64, then rounded."""
+        """Draw the initial parameters, (P,): each array from a random stream of its own, in float64, then rounded."""
         theta = np.zeros(self.layout.size, self.dtype)
         for owner, name, shape, at in self.layout.slices:
             theta[at] = self.params[owner][name].initializer.draw(rng_for(seed, "init", owner, name), shape).ravel()
@@ -264,7 +264,7 @@ class Network:
     # Forward and backward
 
     def read_by(self, last: int | None = None) -> int:
-        """Return the number of the value that a part reads.
+        """Return the number of the value that part number `last` reads.
 
         Args:
             last: The number of the part; None for the number of the output.
@@ -272,7 +272,7 @@ class Network:
         return len(self.shapes) - 1 if last in (None, len(self.plan)) else self.plan[last].reads[0]
 
     def output(self, p: Weights, x: Any, last: int | None = None) -> Array:
-        """Return the output, (B, O), without training.
+        """Return the outputs, (B, O), in inference mode.
 
         Args:
             p: The parameters of each owner.
@@ -289,7 +289,7 @@ class Network:
     def forward(
         self, p: Weights, x: Features, random: Random, plan: Sequence[Part], keep: bool = False
     ) -> Piecewise[tuple[dict[int, Any], list[tuple[Part, Pull]]]]:
-        """Run parts of the network on a piece of a batch.
+        """Run the forward pass of some parts on some rows of a batch.
 
         Args:
             p: The parameters of each owner.
@@ -317,18 +317,18 @@ class Network:
         return values, pulls
 
     def columns(self, entry: int) -> slice:
-        """Return the columns of a row that hold an input."""
+        """Return the columns of a packed row that hold input number `entry`."""
         start = sum(map(math.prod, self.entries[:entry]))
         return slice(start, start + math.prod(self.entries[entry]))
 
     def _entered(self, x: Any) -> dict[int, Any]:
-        """Return the inputs, (B, *shape) each, from rows x, (B, I)."""
+        """Split packed rows x, (B, I), into the network's inputs, (B, *shape) each."""
         return {n: x[:, self.columns(n)].reshape(len(x), *shape) for n, shape in enumerate(self.entries)}
 
     def backward(
         self, pulls: Sequence[tuple[Part, Pull]], value: int, d: Array, g: Weights, entries: bool = False
     ) -> Piecewise[list[Array | None]]:
-        """Propagate the derivative by a value back, and write the derivatives by all parameters.
+        """Run the backward pass from one value, and write the gradients of all parameters.
 
         Where several derivatives reach one value, or shared parameters, they are added from the last node on.
 
@@ -369,13 +369,13 @@ class Network:
 
     @cached_property
     def penalized(self) -> tuple[tuple[int, str, Regularizer], ...]:
-        """The parameters with a regularizer: (owner, name, regularizer)."""
+        """Parameters with a regularizer, as tuples (layer number, name, regularizer)."""
         slices, of = self.layout.slices, self.params
         return tuple([(n, name, one) for n, name, _, _ in slices if (one := of[n][name].regularizer) is not None])
 
     @cached_property
     def constrained(self) -> tuple[tuple[slice, Shape, Constraint], ...]:
-        """The parameters with a constraint: (slice of theta, shape, constraint)."""
+        """Parameters with a constraint, as tuples (slice of theta, shape, constraint)."""
         slices, of = self.layout.slices, self.params
         return tuple(
             [(at, shape, one) for n, name, shape, at in slices if (one := of[n][name].constraint) is not None]
@@ -383,12 +383,12 @@ class Network:
 
     @cached_property
     def statistics(self) -> tuple[tuple[slice, float], ...]:
-        """The running averages: (slice of theta, share of the old average that is kept at an update)."""
+        """Running averages, as tuples (slice of theta, momentum)."""
         slices, of = self.layout.slices, self.params
         return tuple([(at, one) for n, name, _, at in slices if (one := of[n][name].average) is not None])
 
     def penalty(self, p: Weights, g: Weights | None = None) -> float:
-        """Return the penalty on the weights p; add its derivative to the views g, if given."""
+        """Return the penalty on the weights p, and add its derivative to the gradient g, if given."""
         parts = ((penalty, p[n][name], None if g is None else g[n][name]) for n, name, penalty in self.penalized)
         return sum((penalty.add(weights, slope) for penalty, weights, slope in parts), 0.0)
 
@@ -427,7 +427,7 @@ def _wrong(number: int, node: Node, why: str) -> ConfigError:
 
 
 def alone(work: Piecewise[T]) -> T:
-    """Return the result of work on a batch that is one piece: the sums over the piece are those over the batch."""
+    """Run work on a batch that is not divided: its sums are those of the whole batch; return the result."""
     total = None
     try:
         while True:
@@ -438,7 +438,7 @@ def alone(work: Piecewise[T]) -> T:
 
 
 def _linked(config: Mapping[str, Any]) -> tuple[tuple[Node, ...], tuple[Shape, ...]]:
-    """Return the nodes and entries that `to_config` described.  Raises ConfigError for anything else."""
+    """Return the nodes and input shapes in a config; raise ConfigError if it is not one of `to_config`."""
     try:
         numbers = [_numbers((*n["from"], n["owner"])) for n in config["nodes"]]
         scopes = [str(n.get("in", "")) for n in config["nodes"]]
@@ -456,7 +456,7 @@ def _numbers(given: Any) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Objective:
-    """The training objective: a network, its loss, and the metrics to accumulate.
+    """Training objective: a network, its loss, and its metrics.
 
     Its results are sums over rows: of the loss, of the weights, of ones, and of each metric.  The penalty on the
     weights is not included, because it belongs to the update and not to the rows.
@@ -507,26 +507,26 @@ class Objective:
 
     @cached_property
     def plan(self) -> tuple[Part, ...]:
-        """The parts that run before the loss."""
+        """The steps of the forward pass before the loss, which computes a last softmax or sigmoid itself."""
         return self.network.plan[: self.last]
 
     @property
     def ranked(self) -> list[tuple[str, Ranking]]:
-        """The metrics that need the order of all rows."""
+        """Metrics that depend on the ranking of all rows, such as AUC."""
         return [(name, metric) for name, metric in self.metrics if isinstance(metric, Ranking)]
 
     @property
     def names(self) -> list[str]:
-        """The names of the values: "loss", then the metrics."""
+        """Names of the loss and the metrics: "loss" first."""
         return ["loss", *(name for name, _ in self.metrics)]
 
     def means(self, sums: Array) -> dict[str, Any]:
-        """Return the weighted mean of the loss and the values of the metrics that are sums, by name."""
+        """Return {name: value} of the mean loss and of the metrics that are computed from sums."""
         values: dict[str, Value] = {"loss": float(sums[0] / sums[1])}
         return values | {name: metric.result(sums[where], sums[1]) for name, metric, where in self.summed}
 
     def weighted(self, y: Array, w: Array) -> Array:
-        """Return the weights of the rows in training, (B,): w times the weights of their classes.
+        """Return the row weights for training, (B,): w times the weights of the rows' classes.
 
         Args:
             y: The targets, (B, T): class numbers or one-hot rows if there are class weights.
@@ -538,7 +538,7 @@ class Objective:
         return w * np.array(self.class_weight).take(number)
 
     def score(self, p: Weights, x: Features, y: Array, w: Array) -> Array:
-        """Return the sums over the rows, (size,), float64, without training.
+        """Return the sums of loss, weights and metrics over rows, (size,), float64, in inference mode.
 
         Args:
             p: The parameters of each owner.
@@ -550,7 +550,7 @@ class Objective:
         return self.sums(losses, outputs, y, w)
 
     def learn(self, p: Weights, x: Features, y: Array, w: Array, scale: float, random: Random, g: Weights) -> Array:
-        """Compute the gradient of the loss over rows.
+        """Compute the gradient of the weighted loss over rows.
 
         Args:
             p: The parameters of each owner.
@@ -569,7 +569,7 @@ class Objective:
     def rows(
         self, p: Weights, x: Features, y: Array, weights: Array, random: Random, g: Weights
     ) -> Piecewise[tuple[Array, Array]]:
-        """Compute the gradient of the loss over a piece of a batch.
+        """Compute the gradient of the loss over some rows of a batch.
 
         Where a part sums over the whole batch, it yields the sums over these rows and is sent those over all rows.
 
@@ -593,7 +593,7 @@ class Objective:
         return losses, outputs
 
     def straight(self, p: Weights, x: Any, y: Array, w: Array, random: Random, g: Weights) -> tuple[Array, Array]:
-        """Do the same as `rows` for a network that is `straight`."""
+        """Compute what `rows` computes, faster, for a network that is a chain of layers (`straight`)."""
         pulls = []
         for part in self.plan[self.network.front if isinstance(x, CSR) else 0 :]:
             rng = random(part.number) if random is not None and part.layer.random else None
@@ -605,7 +605,7 @@ class Objective:
         return losses, outputs
 
     def slopes(self, z: Array, y: Array, weights: Array) -> tuple[Array, Array, Array]:
-        """Compute the losses and their derivatives by z, the loss's input.
+        """Compute each row's loss, outputs and weighted derivative by z, the loss's input.
 
         Args:
             z: The loss's input, (B, O).
@@ -620,7 +620,7 @@ class Objective:
         return losses, outputs, d
 
     def sums(self, losses: Array, outputs: Array, y: Array, w: Array) -> Array:
-        """Return the same sums as `score`, given the losses (B,) and the outputs (B, O) of the rows."""
+        """Return the sums that `score` returns, from the rows' losses, (B,), and outputs, (B, O)."""
         sums = np.empty(self.size)
         sums[:3] = np.dot(losses, w), np.add.reduce(w), len(w)
         centre = self.network.centre.targets

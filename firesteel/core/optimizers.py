@@ -1,4 +1,4 @@
-"""Optimizers: frozen settings and one step on whole vectors.
+"""Optimizers: immutable settings, and a step that updates the whole parameter vector.
 
 A step overwrites its arguments (theta, the moments, and the gradient as scratch).  They are the working copies of the
 training loop, and a step that allocates nothing takes half the time of one that does.  The state lives outside, in a
@@ -35,8 +35,8 @@ __all__ = [
     "RMSprop",
 ]
 
-RATE = "it is the size of a step"
-DECAY = "it is the share of the old average to keep at each step"
+RATE = "the learning rate is the size of a step"
+DECAY = "it is the share of a running average that each step keeps"
 FINITE = "it keeps the division finite"
 
 
@@ -45,7 +45,7 @@ WORDS = {"kernel": "w", "bias": "b", "gamma": "gamma", "beta": "beta", "embeddin
 
 
 def kinds(given: object) -> tuple[str, ...]:
-    """Return the kinds of parameters, given one name or several.  Raises ConfigError for unknown ones."""
+    """Validate one or several kinds of parameters, such as "bias"; raise ConfigError for unknown ones."""
     names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, tuple | list) else (given,)
     for name in names:
         if not isinstance(name, str) or name not in WORDS:
@@ -54,7 +54,7 @@ def kinds(given: object) -> tuple[str, ...]:
 
 
 def scheduled(given: object) -> Schedule:
-    """Return a schedule, given as one or as its config."""
+    """Resolve a learning-rate schedule from an object or its config."""
     schedule: Schedule = schedules.get(given)
     return schedule
 
@@ -65,7 +65,7 @@ def rate(default: float) -> Any:
 
 
 class Optimizer(Spec, kw_only=True):
-    """Base of optimizers: the arguments that all of them take.
+    """Base class of optimizers, with the arguments that all of them take.
 
     Each update first clips the gradient, then decays the weights, takes the step, applies constraints, and averages.
 
@@ -100,10 +100,10 @@ class Optimizer(Spec, kw_only=True):
     moments: ClassVar[tuple[str, ...]] = ()
     searches: ClassVar[bool] = False
     learning_rate: float | Schedule = rate(0.01)
-    weight_decay: float | None = number(None, low=0.0, why="it is the share of the weights to remove at each step")
-    clipnorm: float | None = number(None, above=0.0, why="it is the largest norm of an array's gradient")
-    clipvalue: float | None = number(None, above=0.0, why="it is the largest absolute value of a derivative")
-    global_clipnorm: float | None = number(None, above=0.0, why="it is the largest norm of the gradient")
+    weight_decay: float | None = number(None, low=0.0, why="each step removes this share of the weights")
+    clipnorm: float | None = number(None, above=0.0, why="clipnorm is the largest norm of an array's gradient")
+    clipvalue: float | None = number(None, above=0.0, why="clipvalue is the largest absolute value of a derivative")
+    global_clipnorm: float | None = number(None, above=0.0, why="global_clipnorm is the largest norm of the gradient")
     exclude_from_weight_decay: tuple[str, ...] = choice((), kinds)
     use_ema: bool = later(flag(False))
     ema_momentum: float = later(number(0.99, low=0.0, below=1.0, why=DECAY))
@@ -118,15 +118,15 @@ class Optimizer(Spec, kw_only=True):
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """The names of the rows of the (K, P) state: the moments, then the average of the weights with `use_ema`."""
+        """Names of the rows of the state, (K, P): the moments, then with `use_ema` the average of the weights."""
         return (*self.moments, "average") if self.use_ema else self.moments
 
     def clips(self) -> dict[str, float | None]:
-        """Return the three settings of clipping."""
+        """Return the clipping settings: clipnorm, clipvalue and global_clipnorm."""
         return {name: getattr(self, name) for name in ("clipnorm", "clipvalue", "global_clipnorm")}
 
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
-        """Update the parameters along the gradient, in place.
+        """Take one step: update the parameters from the gradient, in place.
 
         Args:
             theta: The parameters, (P,).
@@ -138,11 +138,11 @@ class Optimizer(Spec, kw_only=True):
 
     @property
     def loop(self) -> str | None:
-        """The name of the compiled loop that takes the same step; None if there is not one."""
+        """Name of the compiled loop that takes the same step; None if there is only this one."""
         return COMPILED.get(type(self).step)
 
     def numbers(self, t: int) -> tuple[float, ...]:
-        """Return the coefficients of a step for the compiled loop.
+        """Return the coefficients of step t for the compiled loop.
 
         Args:
             t: The number of the step, counted from 1.
@@ -150,7 +150,7 @@ class Optimizer(Spec, kw_only=True):
         raise NotImplementedError
 
     def stepped(self, theta: Array, g: Array, s: Array, t: int) -> bool:
-        """Take a step in compiled code, if that is available and faster.
+        """Take one step, in compiled code if that is available and faster, otherwise in NumPy.
 
         Args:
             theta: The parameters, as in `step`.
@@ -169,7 +169,7 @@ class Optimizer(Spec, kw_only=True):
         return True
 
     def rate(self, t: int) -> float:
-        """Return the learning rate of a step.
+        """Return the learning rate of step t, counted from 1.
 
         Args:
             t: The number of the step, counted from 1.
@@ -190,7 +190,7 @@ class Optimizer(Spec, kw_only=True):
         return replace(self, learning_rate=learning_rate)
 
     def scaled(self, factor: float, pace: float = 1.0) -> Self:
-        """Return this optimizer with its learning rate multiplied.
+        """Return this optimizer with its learning rate multiplied by a factor.
 
         Args:
             factor: The factor of the learning rate.
@@ -234,7 +234,7 @@ class SGD(Optimizer):
 
     moments = ("v",)
     learning_rate: float | Schedule = rate(0.01)
-    momentum: float = number(0.0, low=0.0, below=1.0, why="it is the share of the velocity to keep at each step")
+    momentum: float = number(0.0, low=0.0, below=1.0, why="each step keeps this share of the velocity")
     nesterov: bool = flag(False)
 
     def numbers(self, t: int) -> tuple[float, ...]:
@@ -258,7 +258,7 @@ class SGD(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """RMSprop: the gradient divided by a running average of its size.
+    """RMSprop: the gradient divided by the root of a running average of its square.
 
     `v' = rho v + (1 - rho) g^2`;  `theta' = theta - rate g / sqrt(v' + epsilon)`, where g is the gradient and rate
     the learning rate.
@@ -287,7 +287,7 @@ class RMSprop(Optimizer):
 
     learning_rate: float | Schedule = rate(0.001)
     rho: float = number(0.9, low=0.0, below=1.0, why=DECAY)
-    momentum: float = number(0.0, low=0.0, below=1.0, why="it is the share of the last step to add")
+    momentum: float = number(0.0, low=0.0, below=1.0, why="the next step adds this share of the last")
     epsilon: float = number(1e-7, above=0.0, why=FINITE)
     centered: bool = flag(False)
 
@@ -354,7 +354,7 @@ class Adagrad(Optimizer):
 
     moments = ("v",)
     learning_rate: float | Schedule = rate(0.001)
-    initial_accumulator_value: float = number(0.1, low=0.0, why="it is the sum of squares before the first step")
+    initial_accumulator_value: float = number(0.1, low=0.0, why="sums of squares start from this value")
     epsilon: float = number(1e-7, above=0.0, why=FINITE)
 
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
@@ -454,7 +454,7 @@ class Adam(Optimizer):
         return self.beta_1, self.beta_2, *self._scaled(t)
 
     def _scaled(self, t: int) -> tuple[float, float]:
-        """Return epsilon and the rate of step t for averages stored as m / (1 - beta_1) and v / (1 - beta_2)."""
+        """Return epsilon and learning rate of step t, rescaled for moments stored without (1 - beta)."""
         root = math.sqrt(1.0 - self.beta_2)
         rate = self.rate(t) * math.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
         return self.epsilon / root, rate * (1.0 - self.beta_1) / root
@@ -505,11 +505,11 @@ class AdamW(Adam):
     Source: Loshchilov and Hutter 2019, algorithm 2.
     """
 
-    weight_decay: float | None = number(0.004, low=0.0, why="it is the share of the weights to remove at each step")
+    weight_decay: float | None = number(0.004, low=0.0, why="each step removes this share of the weights")
 
 
 class Adamax(Optimizer):
-    """Adamax: Adam with the largest gradient in place of the average of squares.
+    """Adamax: Adam with a decaying maximum of |g| in place of the average of squares.
 
     `m' = beta_1 m + (1 - beta_1) g`;  `u' = max(beta_2 u, |g|)`;
     `theta' = theta - rate / (1 - beta_1^t) m' / (u' + epsilon)`, where g is the gradient and rate the learning rate.
@@ -600,7 +600,7 @@ class Nadam(Optimizer):
 
 
 def _warming(beta_1: float, t: int) -> float:
-    """Return mu_t, the momentum of step t."""
+    """Return mu_t, the momentum of step t in Nadam's schedule."""
     return float(beta_1 * (1.0 - 0.5 * 0.96**t))
 
 
@@ -609,13 +609,13 @@ BLOCK = 4096
 
 
 def _warmed(beta_1: float, t: int) -> float:
-    """Return the product mu_1 ... mu_t."""
+    """Return the product of Nadam's momenta, mu_1 ... mu_t."""
     return 1.0 if t == 0 else float(_products(beta_1, (t - 1) // BLOCK)[(t - 1) % BLOCK])
 
 
 @functools.lru_cache(maxsize=64)
 def _products(beta_1: float, block: int) -> Array:
-    """Return the products mu_1 ... mu_t for each t in a block of steps."""
+    """Return the products mu_1 ... mu_t of Nadam's momenta for each t in a block of steps."""
     start = 1.0
     for before in range(block):
         start *= float(_block(beta_1, before > 0)[-1])
@@ -624,12 +624,12 @@ def _products(beta_1: float, block: int) -> Array:
 
 @functools.lru_cache(maxsize=64)
 def _block(beta_1: float, later: bool) -> Array:
-    """Return the products of mu from the start of a block to each t in it; after the first block, mu is beta_1."""
+    """Return the products of Nadam's momenta from the start of a block of steps to each step in it."""
     return np.cumprod([_warming(beta_1, t) for t in range(BLOCK * later + 1, BLOCK * later + BLOCK + 1)])
 
 
 class Lion(Optimizer):
-    """Lion: steps of equal size in the direction of the sign of an average gradient.
+    """Lion: steps of equal size in every parameter, with the sign of an averaged gradient.
 
     `theta' = theta - rate sign(beta_1 m + (1 - beta_1) g)`;  `m' = beta_2 m + (1 - beta_2) g`, where g is the
     gradient and rate the learning rate.  The best learning rate is usually 3 to 10 times smaller than that of Adam.
@@ -697,8 +697,8 @@ class LBFGS(Optimizer):
     """
 
     searches = True
-    learning_rate: float = number(1.0, above=0.0, why="it is the step size to try first")
-    memory: int = integer(10, low=1, why="it is the number of past steps to keep")
+    learning_rate: float = number(1.0, above=0.0, why="learning_rate is the step size to try first")
+    memory: int = integer(10, low=1, why="memory is the number of past steps that are stored")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -720,11 +720,11 @@ class LBFGS(Optimizer):
 
     @property
     def moments(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The state: the last gradient, then the steps s and the changes y of the gradient, newest first."""
+        """Names of the state's rows: the last gradient, then past steps s and gradient changes y, newest first."""
         return ("g", *(f"{letter}{number}" for letter in "sy" for number in range(self.memory)))
 
     def remember(self, slots: Array, s: Array, y: Array) -> None:
-        """Store a step and the change of the gradient, in place of the oldest pair.
+        """Store a step s and the gradient's change y, in place of the oldest pair.
 
         Args:
             slots: The state, (K, P), changed in place.
@@ -761,7 +761,7 @@ class LBFGS(Optimizer):
 
 
 def _dot(a: Array, b: Array) -> float:
-    """Return the product of two vectors.  Its bits depend neither on BLAS nor on the number of threads."""
+    """Return the dot product of two vectors, with bits that depend neither on BLAS nor on threads."""
     return float(np.multiply(a, b, dtype=np.float64).sum())
 
 

@@ -1,4 +1,4 @@
-"""Metrics of the order of the rows: areas under curves, and the best value of one rate where another reaches a bound.
+"""Ranking metrics: areas under curves, and the best of one rate where another reaches a bound.
 
 Rows with equal scores form a group; groups run from the largest score to the smallest.  Arguments of the methods:
 positive and negative, (G,), are the weights in each group; tp and fp, (G,), their running sums, including the group.
@@ -20,14 +20,14 @@ ROUNDING = 1e-12
 
 
 class Ordered:
-    """Base of metrics that are computed from groups of equal scores, a part of the groups at a time."""
+    """Base class of ranking metrics, computed from groups of rows with equal scores, some groups at a time."""
 
     def undecided(self, positive: Array, negative: Array, tp: Array, fp: Array) -> npt.NDArray[np.bool_]:
-        """Return whether the order of rows inside each group could change the result; arguments as in `gain`."""
+        """Return, for each group of equal scores, whether the order of its rows could change the result."""
         raise NotImplementedError
 
     def gain(self, positive: Array, negative: Array, tp: Array, fp: Array) -> Array:
-        """Return what each of G groups adds to the total, (G,).
+        """Return what each of G groups of equal scores adds to the total, (G,).
 
         Args:
             positive: The weight of positive rows in each group, (G,).
@@ -38,7 +38,7 @@ class Ordered:
         raise NotImplementedError
 
     def folded(self, before: float, positive: Array, negative: Array, tp: Array, fp: Array, totals: Array) -> float:
-        """Return the total over these groups and all groups before them: by default the sum of the gains.
+        """Return the total over these and all earlier groups: by default the sum of their gains.
 
         Args:
             before: The total over the groups before.
@@ -51,7 +51,7 @@ class Ordered:
         return float(before + np.add.reduce(self.gain(positive, negative, tp, fp)))
 
     def ratio(self, total: Array, positive: Array, negative: Array) -> Array:
-        """Return the value of each of K problems, (K,), from its total over all groups; NaN where it is undefined."""
+        """Return the metric of each of K binary problems, (K,), from its total; NaN where it is undefined."""
         raise NotImplementedError
 
     def _added(self, before: Sequence[Any], p: Array, y: Array, w: Array) -> Sequence[Any]:
@@ -66,7 +66,7 @@ class Ordered:
         return float(values.mean(where=~np.isnan(values))) if not np.isnan(values).all() else np.nan
 
     def _ranked(self, scores: Array, positive: Array, w: Array) -> float:
-        """Return the value of one problem.  scores, positive, w: (B,)."""
+        """Return the metric of one binary problem.  scores, positive, w: (B,)."""
         groups, at = np.unique(-scores, return_inverse=True)
         yes, no = (np.bincount(at, w * part, len(groups)) for part in (positive, ~positive))
         totals = yes.sum(keepdims=True), no.sum(keepdims=True)
@@ -75,7 +75,7 @@ class Ordered:
 
 
 class Area(Ordered):
-    """The area under a curve: "ROC", or "PR" (precision over recall), which is summed by steps."""
+    """Base of areas under a curve: "ROC", or "PR" (precision over recall, summed by steps)."""
 
     curve: ClassVar[str] = "ROC"
 
@@ -93,7 +93,7 @@ class Area(Ordered):
 
 
 class Peak(Ordered):
-    """The largest value of one rate over the thresholds at which another reaches a bound; 0 without any."""
+    """Base of metrics such as PrecisionAtRecall: the largest value of one rate where another reaches a bound."""
 
     rates: ClassVar[tuple[str, str]]
     """The rate with a bound (a field of that name), and the rate to report."""
@@ -112,7 +112,7 @@ class Peak(Ordered):
 
 
 def rate(name: str, tp: Array, fp: Array, positive: float, negative: float) -> Array:
-    """Return a rate at each of G thresholds, (G,); 0 where it would divide by 0.
+    """Return precision, recall or specificity at each of G thresholds, (G,); 0 where it is undefined.
 
     Args:
         name: "precision", "recall", "sensitivity" or "specificity".

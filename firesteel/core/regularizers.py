@@ -19,7 +19,7 @@ EPSILON = 1e-7
 
 
 class Regularizer(Spec):
-    """Base of regularizers.
+    """Base class of regularizers.
 
     A regularizer of your own is a subclass with a method `add`; its fields are its arguments.
 
@@ -40,7 +40,7 @@ class Regularizer(Spec):
     joint: ClassVar[bool] = False
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Check that weights of a shape can have the penalty.
+        """Raise ConfigError if the penalty does not apply to weights of a shape.
 
         Args:
             shape: The shape of the weights.
@@ -50,7 +50,7 @@ class Regularizer(Spec):
         """
 
     def add(self, w: Array, g: Array | None) -> float:
-        """Return the penalty on the weights, and add its derivative to the gradient.
+        """Return the penalty on the weights w, and add its derivative to the gradient g.
 
         Args:
             w: The weights, of any shape.
@@ -94,8 +94,8 @@ class L1L2(Regularizer):
     Source: Tibshirani 1996 (L1), Hoerl and Kennard 1970 (L2).
     """
 
-    l1: float = number(0.0, low=0.0, why="it is the factor of the absolute values")
-    l2: float = number(0.0, low=0.0, why="it is the factor of the squares")
+    l1: float = number(0.0, low=0.0, why="l1 is the factor of the absolute values")
+    l2: float = number(0.0, low=0.0, why="l2 is the factor of the squares")
 
     def add(self, w: Array, g: Array | None) -> float:
         if g is not None and self.l1:
@@ -122,7 +122,7 @@ class L1(Regularizer):
     Source: Tibshirani 1996.
     """
 
-    l1: float = number(0.01, low=0.0, why="it is the factor of the absolute values")
+    l1: float = number(0.01, low=0.0, why="l1 is the factor of the absolute values")
 
     def add(self, w: Array, g: Array | None) -> float:
         return L1L2(l1=self.l1).add(w, g)
@@ -144,14 +144,14 @@ class L2(Regularizer):
     Source: Hoerl and Kennard 1970.
     """
 
-    l2: float = number(0.01, low=0.0, why="it is the factor of the squares")
+    l2: float = number(0.01, low=0.0, why="l2 is the factor of the squares")
 
     def add(self, w: Array, g: Array | None) -> float:
         return L1L2(l2=self.l2).add(w, g)
 
 
 class OrthogonalRegularizer(Regularizer):
-    """Penalty on the rows (or columns) of a matrix that are not at right angles to each other.
+    """Orthogonal penalty: on rows (or columns) of a matrix that are not at right angles to each other.
 
     `factor / (n (n - 1)) sum_{i != j} |u_i u_j|`, where `u_i = w_i / max(|w_i|, 1e-7)` are the n normalized rows.  A
     single row has no penalty.
@@ -173,7 +173,7 @@ class OrthogonalRegularizer(Regularizer):
 
     joint = True
 
-    factor: float = number(0.01, low=0.0, why="it is the penalty if all rows have the same direction")
+    factor: float = number(0.01, low=0.0, why="factor is the penalty if all rows have the same direction")
     mode: str = word("rows", "columns")
 
     def check(self, shape: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: frozen settings with one method, `at`, which gives the learning rate of a step.
+"""Learning-rate schedules: immutable settings with one method, `at`, the learning rate of a step.
 
 Steps are counted from 0, over all shards together: where shards train separately, each of their steps counts once for
 every shard.
@@ -19,12 +19,12 @@ __all__ = [
     "Schedule",
 ]
 
-FIRST = "it is the rate of the first step"
-LENGTH = "it is the length of the decay in steps"
+FIRST = "the first step has this learning rate"
+LENGTH = "the decay takes this many steps"
 
 
 class Schedule(Spec):
-    """Base of learning-rate schedules.
+    """Base class of learning-rate schedules.
 
     A schedule of your own is a subclass with a method `at`; its fields are its arguments.
 
@@ -82,7 +82,7 @@ class ExponentialDecay(Schedule):
 
     initial_learning_rate: float = number(low=0.0, why=FIRST)
     decay_steps: float = number(above=0.0, why=LENGTH)
-    decay_rate: float = number(above=0.0, why="it is the factor of the rate")
+    decay_rate: float = number(above=0.0, why="decay_rate is the factor by which the learning rate falls")
     staircase: bool = flag(False)
 
     def at(self, step: float) -> float:
@@ -111,7 +111,7 @@ class InverseTimeDecay(Schedule):
 
     initial_learning_rate: float = number(low=0.0, why=FIRST)
     decay_steps: float = number(above=0.0, why=LENGTH)
-    decay_rate: float = number(low=0.0, why="it is how fast the divisor grows")
+    decay_rate: float = number(low=0.0, why="decay_rate is how fast the divisor of the learning rate grows")
     staircase: bool = flag(False)
 
     def at(self, step: float) -> float:
@@ -141,8 +141,8 @@ class PolynomialDecay(Schedule):
 
     initial_learning_rate: float = number(low=0.0, why=FIRST)
     decay_steps: float = number(above=0.0, why=LENGTH)
-    end_learning_rate: float = number(0.0001, low=0.0, why="it is the rate at the end")
-    power: float = number(1.0, above=0.0, why="it is the power of the remaining share of steps")
+    end_learning_rate: float = number(0.0001, low=0.0, why="end_learning_rate is the learning rate after the decay")
+    power: float = number(1.0, above=0.0, why="power is the exponent of the share of steps that remain")
     cycle: bool = flag(False)
 
     def at(self, step: float) -> float:
@@ -154,7 +154,7 @@ class PolynomialDecay(Schedule):
 
 
 def _cosine(passed: float, alpha: float) -> float:
-    """Return the remaining share of a rate after a share of its decay: half a cosine from 1 down to alpha."""
+    """Return the remaining share of a learning rate, along half a cosine from 1 to alpha.  passed: 0 to 1."""
     return (1 - alpha) * 0.5 * (1 + math.cos(math.pi * passed)) + alpha
 
 
@@ -184,9 +184,9 @@ class CosineDecay(Schedule):
 
     initial_learning_rate: float = number(low=0.0, why=FIRST)
     decay_steps: float = number(above=0.0, why=LENGTH)
-    alpha: float = number(0.0, low=0.0, why="it is the share of the rate that is left at the end")
-    warmup_target: float | None = number(None, low=0.0, why="it is the rate after the warm-up")
-    warmup_steps: float = number(0.0, low=0.0, why="it is the number of steps of the warm-up")
+    alpha: float = number(0.0, low=0.0, why="alpha is the share of the learning rate that is left at the end")
+    warmup_target: float | None = number(None, low=0.0, why="warmup_target is the learning rate after the warm-up")
+    warmup_steps: float = number(0.0, low=0.0, why="warmup_steps is the number of steps of the warm-up")
 
     def at(self, step: float) -> float:
         top = self.initial_learning_rate
@@ -221,9 +221,9 @@ class CosineDecayRestarts(Schedule):
 
     initial_learning_rate: float = number(low=0.0, why=FIRST)
     first_decay_steps: float = number(above=0.0, why=LENGTH)
-    t_mul: float = number(2.0, low=1.0, why="it is how much longer each decay is")
-    m_mul: float = number(1.0, low=0.0, why="it is the factor of the rate at each restart")
-    alpha: float = number(0.0, low=0.0, why="it is the share of the rate that is left at the end")
+    t_mul: float = number(2.0, low=1.0, why="t_mul is the length of a decay relative to the one before")
+    m_mul: float = number(1.0, low=0.0, why="m_mul is the factor of the learning rate at each restart")
+    alpha: float = number(0.0, low=0.0, why="alpha is the share of the learning rate that is left at the end")
 
     def at(self, step: float) -> float:
         passed, length, restarts = step, self.first_decay_steps, 0
@@ -237,7 +237,7 @@ class CosineDecayRestarts(Schedule):
 
 
 class PiecewiseConstantDecay(Schedule):
-    """A learning rate that is constant between given steps.
+    """A piecewise constant learning rate, which changes at given steps.
 
     `rate(t) = values[0]` for t <= boundaries[0], then values[1] for t <= boundaries[1], and so on; the last value
     after the last boundary.
@@ -256,7 +256,7 @@ class PiecewiseConstantDecay(Schedule):
         (0.1, 0.01, 0.001)
     """
 
-    boundaries: tuple[float, ...] = numbers(low=0.0, why="each is the last step of a rate")
+    boundaries: tuple[float, ...] = numbers(low=0.0, why="each boundary is the last step with one learning rate")
     values: tuple[float, ...] = numbers(low=0.0, why="each is a rate")
 
     def __post_init__(self) -> None:
@@ -278,7 +278,7 @@ def _schedule(given: object) -> Schedule:
 
 
 class Stretched(Schedule):
-    """Another schedule with its rate multiplied, for shards each of whose steps counts as several.
+    """Multiplies another schedule's rate, and stretches its steps, for training on several shards.
 
     `rate(t) = factor schedule(pace t)` at step t.
 

@@ -1,4 +1,4 @@
-"""Random streams: each is addressed by what it is for, and has no state.
+"""Random streams without state: each has an address that says what its numbers are for.
 
 The same address gives the same numbers on any machine, in any order and after any retry, so there is no generator
 state to ship or save.  All randomness in firesteel comes from here.  Initial weights and the order of rows come from
@@ -18,7 +18,7 @@ __all__ = ["CACHED", "FIRST", "SECOND", "STEP", "Stream", "rng_for", "stream_for
 
 
 def rng_for(seed: int, *path: str | int) -> np.random.Generator:
-    """Return the generator at address `path` under the seed.
+    """Return NumPy's random generator for a seed and an address, such as a layer's and epoch's.
 
     Args:
         seed: An integer of at least 0.
@@ -49,7 +49,7 @@ CACHED = 8192
 
 
 def word(key: int, number: int) -> int:
-    """Return one word of the stream of a key: the same as `Stream.words` has at this place."""
+    """Return word `number` of a key's random stream, as `Stream.words` does for many."""
     z = (key + (number + 1) * STEP) & WORD
     z = (z ^ z >> 30) * FIRST & WORD
     z = (z ^ z >> 27) * SECOND & WORD
@@ -57,7 +57,7 @@ def word(key: int, number: int) -> int:
 
 
 class Stream(NamedTuple):
-    """Words of 64 random bits, of which number i is a function of the key and of i alone.
+    """A random stream: word i, 64 random bits, depends only on the key and on i.
 
     z = key + (i + 1) STEP;  z = (z ^ z >> 30) FIRST;  z = (z ^ z >> 27) SECOND;  word = z ^ z >> 31, modulo 2^64.
 
@@ -72,11 +72,11 @@ class Stream(NamedTuple):
     key: int
 
     def inside(self, name: str, number: int) -> "Stream":
-        """Return the stream of a part of what this one is for."""
+        """Return a stream for a part of this stream's purpose."""
         return Stream(word(self.key, (_number(name) << 31) + number))
 
     def words(self, count: int, first: int = 0) -> npt.NDArray[np.uint64]:
-        """Return `count` words from number `first` on, (count,)."""
+        """Return `count` random words, (count,), from word number `first` on."""
         number = np.uint64
         z = np.arange(first + 1, first + count + 1, dtype=np.uint64)
         z *= number(STEP)
@@ -89,7 +89,7 @@ class Stream(NamedTuple):
         return z
 
     def halves(self, count: int, first: int = 0) -> npt.NDArray[np.uint32]:
-        """Return 32 random bits for each element, (count,): the low half of each word, then the high one.
+        """Return `count` random 32-bit numbers: the low half of each word, then the high half.
 
         Args:
             count: The number of elements.
@@ -98,7 +98,7 @@ class Stream(NamedTuple):
         return self.words((count + 1) // 2, first // 2).astype("<u8", copy=False).view("<u4")[:count]
 
     def normal(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        """Return numbers from N(0, 1) of this shape: two from each word, `r cos a` and `r sin a`.
+        """Draw numbers from N(0, 1), two from each word by the Box-Muller transform.
 
         `r = sqrt(-2 log((low + 1/2) / 2^32))` and `a = 2 pi high / 2^32`, from the halves of the word, in float32.
 
@@ -120,7 +120,7 @@ class Stream(NamedTuple):
 
 
 def stream_for(seed: int, *path: str | int) -> Stream:
-    """Return the stream at address `path` under the seed; both are as in `rng_for`.
+    """Return the random stream for a seed and an address, both as in `rng_for`.
 
     The key of a stream is a word of the stream of the address without its last part, the word whose number that part
     is.

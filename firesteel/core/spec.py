@@ -1,4 +1,4 @@
-"""The frozen base class of everything a user configures: layers, initializers, losses, metrics, optimizers.
+"""Base class of all configurable objects (layers, losses, optimizers, ...): immutable, with validated fields.
 
 The fields of a spec *are* its configuration.  They are checked when it is made (the constructor check); they print,
 compare, hash, and convert to JSON and back, without code in each class.
@@ -37,7 +37,7 @@ Check = Callable[[str, str, Any], Any]
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Spec:
-    """Base of frozen dataclasses whose fields are declared with `number`, `integer`, `flag`, `choice` and the like.
+    """Base of immutable dataclasses whose fields are declared and validated by `number`, `flag`, `choice`, ...
 
     Every subclass becomes a dataclass; `class Loss(Spec, kw_only=True)` makes its fields keyword-only.
 
@@ -150,7 +150,7 @@ def number(
     why: str,
     other: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Declare a finite float field with low <= value, above < value and value < below; None if that is the default.
+    """Declare a float field with bounds: low <= value, above < value, value < below; None only if the default.
 
     Args:
         default: The default value; without one the field is required.
@@ -184,7 +184,7 @@ def number(
 
 
 def finite(got: object) -> float:
-    """Return a number, or an array with one number and no axes, as a float; NaN for all else, also True and False."""
+    """Convert a number, or an array without axes, to float; return NaN for anything else, booleans included."""
     try:
         one = got[()] if isinstance(got, np.ndarray) else got
         return float(one) if isinstance(one, Real) and not isinstance(one, bool) else math.nan
@@ -254,7 +254,7 @@ def integer(default: int | Any = MISSING, *, low: int, why: str) -> Any:
 
 
 def whole(got: Any) -> int | None:
-    """Return an integer of at most 64 bits as an int; None for all else, also True and False."""
+    """Convert an integer of at most 64 bits to int; return None for anything else, booleans included."""
     try:
         value = None if isinstance(got, bool | np.bool) else operator.index(got)
     except TypeError:
@@ -284,13 +284,13 @@ def flag(default: bool) -> Any:
 
 
 def later(declared: Any) -> Any:
-    """Declare a field that configs omit at its default, because older files do not have it."""
+    """Declare a field that was added later: configs omit it at its default, as older files do."""
     default = declared.default
     return field(default=default, metadata={**declared.metadata, "later": lambda value: value != default})
 
 
 def optional(declared: Any) -> Any:
-    """Declare a field that is None by default, or a value that another declaration allows.
+    """Declare a field that is None by default and otherwise follows another declaration.
 
     Args:
         declared: The other declaration, such as `number(...)`.
@@ -306,7 +306,7 @@ def optional(declared: Any) -> Any:
 
 
 def word(default: str, *others: str | None) -> Any:
-    """Declare a field that is one of a few words, or None if that is among them.
+    """Declare a text field with a few allowed values; None only if it is among them.
 
     Args:
         default: The default word.
@@ -329,7 +329,7 @@ def word(default: str, *others: str | None) -> Any:
 
 
 def choice(default: Any, resolve: Callable[[Any], Any]) -> Any:
-    """Declare a field that holds another spec, such as an initializer; its name or its config may be passed too.
+    """Declare a field that holds another configurable object, such as an initializer, or its name or config.
 
     Args:
         default: The default: a spec, its name or its config.

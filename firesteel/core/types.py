@@ -1,4 +1,4 @@
-"""Types shared across the mathematics: arrays, views, pull-backs; and cached properties."""
+"""Shared types: arrays, views of parameters, pull-backs (backward functions); and cached properties."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
@@ -22,7 +22,7 @@ Random = Callable[[int], Stream] | None
 
 
 class Run(Protocol):
-    """A map like the built-in one, perhaps over threads; results come in order."""
+    """A function like the built-in `map`, possibly over threads; results keep the order of the items."""
 
     def __call__(self, function: Callable[[Any], Any], items: Iterable[Any], /) -> Iterable[Any]: ...
 

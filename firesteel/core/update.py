@@ -32,7 +32,7 @@ def update(
     run: Run = map,
     stepped: Callable[[int], bool] | None = None,
 ) -> None:
-    """Update theta (P,) along the gradient g (P,), and the optimizer's state (K, P), in place.
+    """Update theta (P,) and the optimizer's state (K, P) from the gradient g (P,), in place.
 
     Args:
         network: The network, which says what each parameter is.
@@ -84,7 +84,7 @@ def update(
 
 
 def _follow(network: Network, average: Array, theta: Array, momentum: float, scratch: Array) -> None:
-    """Update the average of the weights: average' = momentum average + (1 - momentum) theta.
+    """Update the exponential average of the weights: average' = momentum average + (1 - momentum) theta.
 
     Running averages are copied from theta.
     """
@@ -95,7 +95,7 @@ def _follow(network: Network, average: Array, theta: Array, momentum: float, scr
 
 
 def _parts(size: int) -> list[slice]:
-    """Return the slices of a vector of this size that are updated separately."""
+    """Cut a vector of `size` numbers into slices that threads update separately."""
     return [slice(size * part // PARTS, size * (part + 1) // PARTS) for part in range(PARTS)]
 
 
@@ -106,7 +106,7 @@ def constrain(network: Network, theta: Array) -> None:
 
 
 def _shorten(g: Array, most: float) -> None:
-    """Scale a vector, in place, so that its Euclidean norm is at most `most`."""
+    """Scale a vector down, in place, if its Euclidean norm is above `most`."""
     norm = math.sqrt(np.square(g, dtype=np.float64).sum())
     if math.isinf(norm):
         g /= np.abs(g).max()  # so that its squares do not overflow
@@ -116,7 +116,7 @@ def _shorten(g: Array, most: float) -> None:
 
 
 def _decaying(network: Network, optimizer: Optimizer) -> Iterator[slice]:
-    """Yield the slices of theta that decay: trained parameters, except the excluded kinds."""
+    """Yield the slices of theta with weight decay: trained parameters, except the excluded kinds."""
     letters = {WORDS[word] for word in optimizer.exclude_from_weight_decay}
     for number, name, _, where in network.layout.slices:
         if name not in letters and network.params[number][name].average is None:

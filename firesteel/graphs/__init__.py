@@ -1,1 +1,1 @@
-"""The functional API: networks built by calling layers on symbolic values, and models described as graphs."""
+"""The functional API: networks built by calling layers on symbolic tensors, and models described as graphs."""

@@ -1,4 +1,4 @@
-"""Builds networks from symbolic values; named inputs and outputs, and their columns in flat rows."""
+"""Builds networks from symbolic tensors; named inputs and outputs, and their columns in flat rows."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -190,7 +190,7 @@ def check_packed(ports: Ports | None, rules: Sequence[OutputRule], packed: Any) 
 
 
 class Built(NamedTuple):
-    """A network built from symbolic values, with its layers and the names of its inputs and outputs.
+    """A network built from symbolic tensors, with its layers and the names of its inputs and outputs.
 
     Args:
         network: The network.
@@ -208,7 +208,7 @@ class Built(NamedTuple):
 
 
 def network_of(inputs: Any, outputs: Any, dtype: str) -> Built:
-    """Build the network that computes outputs from inputs; both are symbolic values, or lists or dicts of them.
+    """Build the network that computes outputs from inputs; both are symbolic tensors, or lists or dicts of them.
 
     Raises:
         ConfigError: If the network cannot be built.
@@ -237,7 +237,7 @@ def network_of(inputs: Any, outputs: Any, dtype: str) -> Built:
 
 
 def values_of(network: Network, owned: Mapping[int, Layer], ports: Ports | None) -> tuple[list[Tensor], list[Tensor]]:
-    """Return a network's inputs and outputs as symbolic values, on which further layers can be called."""
+    """Return a network's inputs and outputs as symbolic tensors, on which further layers can be called."""
     names = [name for name, _ in ports.inputs] if ports is not None else [None] * len(network.entries)
     inputs = [tensor(Input(shape, name=name), "") for shape, name in zip(network.entries, names, strict=True)]
     values, ends = list(inputs), list[Tensor]()
@@ -263,7 +263,7 @@ def values_of(network: Network, owned: Mapping[int, Layer], ports: Ports | None)
 
 
 def _listed(given: Any, part: str) -> dict[Any, Tensor]:
-    """Convert inputs or outputs to a list of symbolic values; the keys of a dictionary become their names."""
+    """Convert inputs or outputs to a list of symbolic tensors; the keys of a dictionary become their names."""
     several = given if isinstance(given, list | tuple) else [] if given is None else [given]
     found = (
         {layer_name(key): one for key, one in given.items()}
@@ -287,7 +287,7 @@ def _link(value: Tensor) -> str | None:
 
 
 def _before(value: Tensor, link: str | None) -> Tensor:
-    """Return the symbolic value that the last activation of an output reads."""
+    """Return the symbolic tensor that the last activation of an output reads."""
     if link is None:
         return value
     if isinstance(value.layer, MOVES):
@@ -300,7 +300,7 @@ def _before(value: Tensor, link: str | None) -> Tensor:
 
 
 def _row(value: Tensor) -> Tensor:
-    """Flatten a symbolic value to one axis if it has several."""
+    """Flatten a symbolic tensor to one axis if it has several."""
     flat: Tensor = value if len(value.row) == 1 else called(Reshape((math.prod(value.row),)), [value])
     return flat
 

@@ -33,7 +33,7 @@ FLAG = flag(True).metadata["check"]
 
 
 class Composed:
-    """A network and its weights, which can be called on symbolic values like a layer.
+    """A network and its weights, which can be called on symbolic tensors like a layer.
 
     Args:
         inputs: An `Input`, or a list or dictionary of them; or a network.
@@ -321,7 +321,7 @@ class Composed:
     # Values
 
     def __call__(self, *values: Any, training: bool | None = None) -> Any:
-        """Apply the model to symbolic values, as a layer.
+        """Apply the model to symbolic tensors, as a layer.
 
         The layers and weights become part of the model being built, so that training one trains the other.
 
@@ -349,7 +349,7 @@ class Composed:
         return made if len(made) > 1 else made[0]
 
     def _graph(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Return inputs and outputs as symbolic values, from which other models can be built."""
+        """Return inputs and outputs as symbolic tensors, from which other models can be built."""
         if self._values is None or self._values[0] is not self.network and self._owned is None:
             self._values = (self.network, *values_of(self.network, self.owned, self._ports))
         return self._values[1:]
@@ -363,12 +363,12 @@ class Composed:
 
     @property
     def inputs(self) -> list[Tensor]:
-        """The inputs, as symbolic values on which layers can be called."""
+        """The inputs, as symbolic tensors on which layers can be called."""
         return self._graph()[0]
 
     @property
     def outputs(self) -> list[Tensor]:
-        """The outputs, as symbolic values on which layers can be called."""
+        """The outputs, as symbolic tensors on which layers can be called."""
         return self._graph()[1]
 
     @property

@@ -154,12 +154,12 @@ class LayerPlace(NamedTuple):
 
     @property
     def output(self) -> Any:
-        """The layer's output as a symbolic value; raises ConfigError if the layer was called several times."""
+        """The layer's output as a symbolic tensor; raises ConfigError if the layer was called several times."""
         return self._made()[-1]
 
     @property
     def input(self) -> Any:
-        """The layer's input as a symbolic value, or a list of several."""
+        """The layer's input as a symbolic tensor, or a list of several."""
         args = self._made()[0].args
         return args[0] if len(args) == 1 else list(args)
 

@@ -418,7 +418,7 @@ class TimeColumn(TableColumn):
     """
 
     kind: str = word(*TIMES)
-    centre: int = integer(0, low=-(2**63), why="it is a time in microseconds")
+    centre: int = integer(0, low=-(2**63), why="centre is a time in microseconds")
     scale: float = number(1.0, above=0.0, why="it divides")
     edges: tuple[float, ...] = choice((), _edges)
     missing: bool = flag(False)

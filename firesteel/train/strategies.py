@@ -185,7 +185,7 @@ class Gradient(Strategy):
         Gradient(sample=0.7)
     """
 
-    sample: float = number(1.0, above=0.0, why="it is the share of the rows that a step is over")
+    sample: float = number(1.0, above=0.0, why="sample is the share of the rows that each step uses")
 
     def __post_init__(self) -> None:
         super().__post_init__()
