@@ -107,7 +107,7 @@ def read_pinned(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
 
 
 def read_packed(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
-    """Read an IDX file that must itself have the given SHA-256, gzip wrapper included."""
+    """Read an IDX file whose bytes on disk, compressed or not, must have the given SHA-256."""
     try:
         with open_plain(path) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ def read_packed(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
 
 
 def _idx(path: Path) -> tuple[NDArray[Any], str]:
-    """Return the array in a file and the SHA-256 of its content."""
+    """Read an IDX file; return its array and the SHA-256 of its decompressed content."""
     with opened(path, GZIP_TIMES) as file:
         packed = file.packed if isinstance(file, Unpacked) else None
         most = packed.size * GZIP_TIMES if packed else os.fstat(file.fileno()).st_size
@@ -274,7 +274,7 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]) 
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
-    """Return one array of a .npz file."""
+    """Read the array with this name from an open .npz file."""
     info = next(info for info in archive.infolist() if info.filename.removesuffix(".npy") == name)
     where = f"{path}, array {name!r}"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
@@ -289,7 +289,7 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
 
 
 def _array(file: IO[bytes], size: int, where: str) -> NDArray[Any]:
-    """Return the array in NumPy's format, of `size` bytes."""
+    """Read an array in NumPy's .npy format from an open file of `size` bytes."""
     try:
         shape, fortran, dtype = HEADERS[np.lib.format.read_magic(file)](file)
     except (OSError, DataError):

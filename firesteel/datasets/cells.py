@@ -1,4 +1,4 @@
-"""Cells of CSV as columns of any kind: numbers, booleans, ISO 8601 dates and times, or text.
+"""Conversion of CSV cells to typed columns: numbers, booleans, ISO 8601 dates and times, or text.
 
 A column has the narrowest kind that fits all its cells; empty cells and other marks for missing values are missing.
 """
@@ -29,7 +29,7 @@ TOGETHER = ({"integer", "float"}, {"date", "wall"})
 def read_cells(
     path: str | os.PathLike[str], columns: Sequence[str], text: Collection[str] = ()
 ) -> dict[str, ColumnValues]:
-    """Read columns of any kind from a CSV file.
+    """Read columns of a CSV file, and infer whether each holds numbers, booleans, dates, times or text.
 
     Args:
         path: The file.
@@ -71,7 +71,9 @@ def _joined(parts: Sequence[ColumnValues], kind: str) -> ColumnValues:
 
 
 def values_of(cells: Sequence[str], text: bool = False) -> ColumnValues:
-    """Return cells as the narrowest kind that fits all cells that are not missing.
+    """Convert cells to the narrowest kind that fits all: booleans, numbers, dates, times or text.
+
+    Missing values fit every kind.
 
     >>> [values_of(cells).kind for cells in (["1", "NA"], ["1.5", "2"], ["True", ""], ["2024-01-31"], ["1", "x"])]
     ['integer', 'float', 'boolean', 'date', 'text']
@@ -89,7 +91,7 @@ def values_of(cells: Sequence[str], text: bool = False) -> ColumnValues:
 
 
 def _plain(cells: list[str]) -> ColumnValues | None:
-    """Return distinct cells as numbers, booleans or times; None if they are text."""
+    """Convert distinct cells to numbers, booleans or times; return None if they are text."""
     signs = set("".join(cells))
     if signs <= NUMERIC | INFINITE:
         with suppress(ValueError):

@@ -1,4 +1,4 @@
-"""Reading and writing CSV with a header; anything malformed is refused with its line.
+"""Reading and writing CSV files with a header; errors show the line of malformed content.
 
 A column has the narrowest type that fits all its cells: integers, numbers, booleans or text.  `firesteel/cli/rows.py`
 selects features and labels.
@@ -34,7 +34,7 @@ Column = NDArray[Any]
 
 
 def csv_columns(path: str | os.PathLike[str]) -> list[str]:
-    """Return the names in the first line of a CSV file.
+    """Return the column names in the header of a CSV file.
 
     Raises DataError if the file cannot be read (`data-file`), or the first line is not a header (`data-csv`).
     """
@@ -75,7 +75,7 @@ def read_csv(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[str, 
 
 
 def numbers_of(path: Path, columns: Sequence[str], numbers: Collection[str]) -> dict[str, Column] | None:
-    """Return columns as `read_csv` does, or None if a column in `numbers` is neither numeric nor boolean.
+    """Read columns as `read_csv` does; return None if one in `numbers` is neither numeric nor boolean.
 
     Raises DataError as `read_csv` does.
     """
@@ -93,12 +93,12 @@ def numbers_of(path: Path, columns: Sequence[str], numbers: Collection[str]) -> 
 
 
 def _are_numbers(kinds: set[str]) -> bool:
-    """Return whether arrays of these kinds form a numeric or a boolean column."""
+    """Return whether arrays of these NumPy dtype kinds join to a numeric or a boolean column."""
     return kinds <= {"i", "f"} or kinds == {"b"}
 
 
 def chunks(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the cells of each column, some rows at a time."""
+    """Read a CSV file in chunks of rows: for each chunk, yield the name and the cells of each column."""
     with _opened(path) as (header, rows):
         if missing := [name for name in columns if name not in header]:
             raise DataError(
@@ -121,7 +121,7 @@ def _too_long(path: Path, name: str) -> DataError:
 
 
 def find_cell(path: Path, name: str, wrong: Callable[[str], bool]) -> tuple[int, str, int, int]:
-    """Return the line and text of the first wrong cell of a column, and the numbers of wrong cells and of rows."""
+    """Find the cells of a column that `wrong` rejects: line and text of the first, their number, number of rows."""
     first, count, seen = (0, ""), 0, 0
     with _opened(path) as (header, rows):
         at = header.index(name)
@@ -134,7 +134,7 @@ def find_cell(path: Path, name: str, wrong: Callable[[str], bool]) -> tuple[int,
 
 
 def is_word(cell: str) -> bool:
-    """Return whether a cell is true or false."""
+    """Return whether a cell is the text "true" or "false", in upper or lower case."""
     return cell.strip().lower() in WORDS
 
 
@@ -188,7 +188,7 @@ def _quoted(text: str) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
-    """Give the header and the rows of a file, each with its line number; refuse bytes that are not UTF-8."""
+    """Open a CSV file: yield its header, and its rows with line numbers.  Raises DataError if it is not UTF-8."""
     try:
         with opened_text(path) as file:
             text = io.TextIOWrapper(file, encoding="utf-8", newline="")
@@ -237,7 +237,10 @@ def _header(path: Path, reader: Any) -> list[str]:
 
 
 def _rows(path: Path, reader: Any, width: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are not blank; refuse rows that are not as wide as the header, with their number."""
+    """Yield line number and cells of each row.  Raises DataError if rows and header differ in length.
+
+    Blank lines are skipped.  The error shows the first wrong row and their number.
+    """
     ragged: tuple[int, int] | None = None
     seen = bad = 0
     try:
@@ -263,7 +266,7 @@ def _rows(path: Path, reader: Any, width: int) -> Iterator[tuple[int, list[str]]
 
 
 def _typed(cells: list[str]) -> Column:
-    """Return cells as the narrowest type that fits all of them."""
+    """Convert cells to an array of the narrowest type that fits all: int64, float64, bool or text."""
     stripped = [cell.strip() for cell in cells]
     signs = set("".join(stripped))
     if all(stripped) and signs <= NUMERIC:
@@ -280,7 +283,7 @@ def _typed(cells: list[str]) -> Column:
 
 
 def _joined(path: Path, name: str, arrays: list[Column]) -> Column:
-    """Return a column from its chunks; if only some are text, read the whole column again as text."""
+    """Join the chunks of a column; if only some are text, read the whole column again as text."""
     kinds = {array.dtype.kind for array in arrays}
     if kinds <= {"i", "f"} or len(kinds) == 1:
         column = np.concatenate(arrays)

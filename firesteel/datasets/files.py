@@ -1,4 +1,4 @@
-"""Opening and writing files of rows and settings, for all readers and writers.
+"""Opening, decompressing and writing files, shared by all readers and writers of data.
 
 The content decides, not the name: gzip, bzip2 and xz files, also of several members, are decompressed up to a
 plausible ratio; byte order marks are skipped; lines may end in LF, CR LF or CR.  Writers are atomic and never
@@ -83,7 +83,7 @@ def opened(path: Path, times: int = TIMES) -> Iterator[BinaryIO]:
 
 @contextmanager
 def opened_text(path: Path) -> Iterator[BinaryIO]:
-    """Open a text file as `opened` does, after its byte order mark.
+    """Open a text file as `opened` does, and skip its byte order mark.
 
     Raises DataError also if it is UTF-16 or UTF-32 (`data-encoding`), or not text (`data-format`).
     """
@@ -106,7 +106,7 @@ def opened_text(path: Path) -> Iterator[BinaryIO]:
 
 
 def lines_of(path: Path, file: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of an open file without their ends: LF, CR LF or CR.  Raises DataError for a long one.
+    """Yield the lines of an open file without LF, CR LF or CR.  Raises DataError for a line that is too long.
 
     >>> list(lines_of(Path("rows"), io.BytesIO(b"1 2\\r\\n3\\r\\r4")))
     [b'1 2', b'3', b'', b'4']
@@ -159,7 +159,7 @@ def parsed_lines(
 
 
 def refuse_rows(path: Path | str, column: str, wrong: NDArray[np.bool_], what: str, remedy: str, code: str) -> None:
-    """Raise DataError if rows are wrong, with the first one and their number."""
+    """Raise DataError if the mask `wrong` marks any row; the message shows the first and their number."""
     if wrong.any():
         raise DataError(
             f"{path}: column {column!r} holds {what} at row {int(wrong.argmax())}; {int(wrong.sum()):,} of "
@@ -169,7 +169,7 @@ def refuse_rows(path: Path | str, column: str, wrong: NDArray[np.bool_], what: s
 
 
 def fill(array: NDArray[Any], read: Callable[[int], bytes]) -> int:
-    """Read into an array piece by piece; return the number of bytes read."""
+    """Fill an array with bytes from the function `read`; return the number of bytes read."""
     flat, done = array.reshape(-1).view(np.uint8), 0
     while done < flat.size and (piece := read(min(PIECE, flat.size - done))):
         flat[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
@@ -178,7 +178,7 @@ def fill(array: NDArray[Any], read: Callable[[int], bytes]) -> int:
 
 
 def text_lines(path: Path, file: TextIO) -> Iterator[str]:
-    """Yield the lines of an open text file with their ends.  Raises DataError for lines that are too long."""
+    """Yield the lines of an open text file, line ends included.  Raises DataError for a line that is too long."""
     for number, line in enumerate(iter(functools.partial(file.readline, LONGEST + 1), ""), 1):
         if len(line) > LONGEST:
             raise too_long(path, number)
@@ -186,13 +186,13 @@ def text_lines(path: Path, file: TextIO) -> Iterator[str]:
 
 
 def too_long(path: Path, line: int) -> DataError:
-    """Return the error for a line that is too long."""
+    """Return the DataError to raise for a line that is too long."""
     what = f"the line has more than {LONGEST:,} characters: is this a text file?"
     return DataError(f"{path}, line {line:,}: {what}", code="data-line")
 
 
 def _head(file: Any) -> bytes:
-    """Return the first bytes of a newly opened file."""
+    """Return the first 16 bytes (or fewer) of a newly opened file, without moving its position."""
     head: bytes = file.peek(HEAD)[:HEAD]
     return head
 
@@ -204,7 +204,7 @@ def _refuse(path: Path, head: bytes, kinds: dict[bytes, str], code: str) -> None
 
 
 class Unpacked(io.BufferedReader):
-    """The decompressed content of a file; `packed` is the raw stream."""
+    """Buffered reader of the decompressed content of a file; `packed` is the unbuffered reader below it."""
 
     def __init__(self, packed: "_Members") -> None:
         super().__init__(packed)
@@ -212,7 +212,7 @@ class Unpacked(io.BufferedReader):
 
 
 class _Members(io.RawIOBase):
-    """The decompressed content of a file, one member after another; no more is decompressed than is requested.
+    """Unbuffered reader that decompresses a gzip, bzip2 or xz file, member by member, no more than requested.
 
     Args:
         file: The file, at its first byte.
@@ -235,11 +235,11 @@ class _Members(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return the number of bytes decompressed."""
+        """Return the position: the number of bytes decompressed so far."""
         return self.at
 
     def readinto(self, buffer: Any, /) -> int:
-        """Decompress into a buffer; return the number of bytes, 0 at the end."""
+        """Decompress the next bytes into a buffer; return their number, 0 at the end of the file."""
         out = b""
         while len(out) < min(HEAD, len(buffer)):
             if self.inner.eof and not self._next_member():
@@ -266,7 +266,7 @@ class _Members(io.RawIOBase):
         return packed
 
     def _next_member(self) -> bool:
-        """Start the next member; return False at the end of the file."""
+        """Begin the file's next member (compressed stream); return False at the end of the file."""
         rest: bytes = self.inner.unused_data
         while len(rest) < len(self.magic) and (more := self.file.read(PIECE >> 4)):
             rest += more
@@ -278,7 +278,7 @@ class _Members(io.RawIOBase):
         return True
 
     def damaged(self, what: str) -> DataError:
-        """Return the error with what was expected and found."""
+        """Return the DataError for damaged content; `what` says what was expected and what was read."""
         message = f"{self.path}: {self.kind}, after unpacked byte {self.at}: expected {what}; download the file again"
         return DataError(message, code=f"data-{self.kind}")
 
@@ -293,7 +293,7 @@ def must_not_exist(path: Path) -> None:
 
 
 def array_of(values: Any, kinds: str = "biuf", what: str = "numbers") -> NDArray[Any]:
-    """Return values to be written as an array.  Raises DataError unless it is of one of NumPy's kinds.
+    """Convert values to an array for writing.  Raises DataError if its dtype kind is not in `kinds`.
 
     >>> array_of([1, 2.5])
     array([1. , 2.5])
@@ -309,7 +309,7 @@ def array_of(values: Any, kinds: str = "biuf", what: str = "numbers") -> NDArray
 
 @contextmanager
 def written(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to write to, which gets its name when it is complete.
+    """Open a new file for an atomic write: it appears under its name only when it is complete.
 
     Raises DataError if it exists (`data-exists`) or cannot be written (`data-write`).
 

@@ -1,4 +1,4 @@
-"""Marks for missing values, and numbers as text; the same rules for all readers."""
+"""Recognition of missing values ("NA", "?") and of numbers in text, by the same rules for all readers."""
 
 import math
 import re
@@ -22,7 +22,7 @@ MANY = 20
 
 
 def is_missing(text: str) -> bool:
-    r"""Return whether a text is a mark for a missing value.
+    r"""Return whether a text stands for a missing value, such as "NA" or "?".
 
     >>> [is_missing(text) for text in (" NA ", "None", "?", r"\N", "no", "0")]
     [True, True, True, True, False, False]
@@ -31,7 +31,7 @@ def is_missing(text: str) -> bool:
 
 
 def are_stray(texts: int, numbers: int, rows: int) -> bool:
-    """Return whether texts among numbers are marks for missing values rather than classes.
+    """Return whether the texts in a mostly numeric column are marks for missing values rather than classes.
 
     Args:
         texts: Number of rows with a text that is neither a number nor a code.
@@ -45,7 +45,7 @@ def are_stray(texts: int, numbers: int, rows: int) -> bool:
 
 
 def is_number(text: str) -> bool:
-    """Return whether a text is a finite number, in any notation.
+    """Return whether a text is a finite number, in decimal or exponential notation.
 
     >>> [is_number(text) for text in ("1.", " -2e3", "007", "1e999", "1_0", "nan")]
     [True, True, True, False, False, False]

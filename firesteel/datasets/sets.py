@@ -1,4 +1,4 @@
-"""The named data sets: how each is loaded, the meaning of its pixels, its source and its licence.
+"""Data sets available by name, such as "digits" and "mnist": loaders, image sizes, sources and licences.
 
 The digits are part of the package (CC BY 4.0, attribution with the data).  Others are four IDX files from a local
 folder, the cache or a mirror, in this order; each file must match a pinned SHA-256.  A new set is a row of `SETS`.
@@ -33,7 +33,7 @@ LabelledImages = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Pinned:
-    """A data set that is downloaded.
+    """A downloadable data set of labelled images, whose files must match known SHA-256 hashes.
 
     Args:
         title: Its name in messages.
@@ -52,7 +52,7 @@ class Pinned:
     endings: tuple[str, ...] = ("", ".gz")
 
     def load(self) -> tuple[LabelledImages, LabelledImages]:
-        """Return the training and the test part.
+        """Load the data set: return (x_train, y_train) and (x_test, y_test).
 
         If FIRESTEEL_DATA is set, files are read from `$FIRESTEEL_DATA/folder` only; otherwise from the cache, which
         is filled from the mirrors.  Raises DataError as documented by the loaders.
@@ -158,7 +158,7 @@ def load_digits() -> tuple[LabelledImages, LabelledImages]:
 
 
 def _digits(name: str, sha256: str) -> Any:
-    """Return the array of a file, whether the package is a folder or a zip."""
+    """Read an array of the digits from the installed package (a folder or a zip file), and check its SHA-256."""
     with as_file(FOLDER / name) as path:
         return read_pinned(path, sha256, REMEDY)
 
@@ -255,7 +255,7 @@ def load_fashion_mnist() -> tuple[LabelledImages, LabelledImages]:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A named data set.
+    """Description of a data set that can be selected by name: loader, image size, source and licence.
 
     Args:
         load: Returns the training and the test part.

@@ -1,4 +1,4 @@
-"""Text files of numbers: LIBSVM, `label index:value ...` without zeros, and plain rows separated by spaces.
+"""Text files of numbers: LIBSVM (`label index:value ...`), and lines of numbers separated by spaces.
 
 The readers return dense rows and refuse what would not fit in memory.  Spark's reader keeps LIBSVM sparse, and
 `firesteel.spark.lines` reads plain rows on a cluster.  `numpy.loadtxt` can read the files written here.
@@ -96,7 +96,7 @@ def read_libsvm(
 
 
 def _libsvm_row(text: bytes, inputs: int | None) -> tuple[float, NDArray[np.int64], NDArray[np.float64]]:
-    """Return the label, the indices and the values of a line.  Raises ValueError if it is malformed."""
+    """Parse a LIBSVM line: return label, indices and values.  Raises ValueError if it is malformed."""
     if LINE.fullmatch(text) is None:
         raise ValueError(_wrong(text))
     label, *pairs = re.sub(QUERY, b"", text).replace(b":", b" ").split()
@@ -114,7 +114,7 @@ def _libsvm_row(text: bytes, inputs: int | None) -> tuple[float, NDArray[np.int6
 
 
 def _wrong(text: bytes) -> str:
-    """Return what is wrong with a line."""
+    """Return a message that says why a LIBSVM line is malformed."""
     words = text.split()
     if not re.fullmatch(VALUE, words[0]):
         return f"{_shown(words[0])} is not a label: a line must be `label index:value ...`, all numbers"
@@ -165,7 +165,10 @@ def write_libsvm(path: str | os.PathLike[str], x: NDArray[Any], y: NDArray[Any])
 
 
 def _libsvm_lines(x: NDArray[Any], y: NDArray[Any]) -> bytes:
-    """Return the lines, formatted in a table of fixed width from which the padding is removed."""
+    """Format rows as LIBSVM text.
+
+    The lines are formatted in a table of fixed width, from which the padding is removed.
+    """
     row, at = np.nonzero(x)
     values, which = np.unique(x[row, at], return_inverse=True)
     places = np.array([f" {number + 1}:" for number in range(x.shape[1])], "S")[at]
@@ -185,7 +188,7 @@ def _number(value: float) -> str:
 
 
 def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:
-    r"""Read a text file with the same count of numbers on every line, separated by spaces.
+    r"""Read a text file of numbers separated by spaces, the same number on every line.
 
     Args:
         path: The file, plain or compressed with gzip, bzip2 or xz.
@@ -220,7 +223,7 @@ def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:
 
 
 def _row(text: bytes, width: int | None) -> NDArray[np.float64]:
-    """Return the numbers of a line, (width,).  Raises ValueError if it is malformed."""
+    """Parse a line of numbers, (width,).  Raises ValueError if it is malformed."""
     row = np.empty(0)
     with warnings.catch_warnings(action="error"), suppress(DeprecationWarning, ValueError):
         row = np.fromstring(text.decode("ascii"), np.float64, sep=" ")
@@ -282,7 +285,10 @@ def _flat(rows: NDArray[Any], width: int | None) -> NDArray[Any]:
 
 
 def _lines(rows: NDArray[Any]) -> bytes:
-    """Return the lines: each distinct value is formatted once, in a table from which the padding is removed."""
+    """Format rows as text, with values separated by spaces.
+
+    Each distinct value is formatted once, in a table from which the padding is removed.
+    """
     values, where = np.unique(rows, return_inverse=True)
     words = [repr(float(value)).removesuffix(".0").encode() for value in values]
     where = where.reshape(rows.shape)

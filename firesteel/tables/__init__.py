@@ -1,1 +1,1 @@
-"""Conversion of users' tables and arrays to rows of numbers, and defaults that depend on rows."""
+"""Conversion of tables and arrays to numeric arrays for training, and default settings chosen from the data."""

@@ -1,4 +1,4 @@
-"""Rows in arrays as a source for the engine in process."""
+"""Training data in NumPy arrays or sparse matrices, for training in this process (without Spark)."""
 
 import contextlib
 import copy
@@ -25,7 +25,7 @@ from firesteel.train.source import RowProfile, check_weights
 
 
 class Arrays:
-    """Rows in arrays of numbers, as `given.rows_of` returns them.
+    """Training data in memory: inputs, targets and row weights, split into training and validation rows.
 
     Args:
         x: The inputs, (n, I), dense or sparse.
@@ -72,7 +72,7 @@ class Arrays:
             )
 
     def folded(self, fold: int, folds: int) -> Self:
-        """Return these rows with part `fold` of `folds` equal parts, by row key, as validation rows.
+        """Return a copy whose validation rows are fold `fold` of `folds`; a hash of each row determines its fold.
 
         Args:
             fold: Number of the part, from 0.
@@ -95,7 +95,7 @@ class Arrays:
         return made
 
     def profile(self) -> RowProfile:
-        """Validate the rows and return their profile."""
+        """Validate the rows and return their summary: counts of rows, columns, classes and invalid values."""
         if self.profiled is not None:
             return self.profiled
         found = checks.find_faults(self.x, self.y, self.w, self.dtype, "row {}".format)
@@ -116,14 +116,14 @@ class Arrays:
         return self.profiled
 
     def shards_of(self, recipe: Recipe) -> int:
-        """Return the number of shards: 1 unless the recipe sets it."""
+        """Return the number of shards that the training settings `recipe` ask for; 1 by default."""
         return 1 if recipe.shards is None else recipe.shards
 
     @contextlib.contextmanager
     def engine(
         self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
     ) -> Iterator[LocalEngine]:
-        """Yield an engine with the training rows, or with the validation rows if `held`."""
+        """Yield a `LocalEngine` that computes over the training rows, or over the validation rows if `held`."""
         rows = self.parts[held]
         pack = pack_arrays if shuffle else pack_in_order
         count = 1 if shards is None else shards

@@ -1,4 +1,4 @@
-"""Tables in memory as columns of `ColumnValues`: pandas, polars and Arrow tables, and dictionaries of arrays.
+"""Conversion of pandas, polars and Arrow tables and of dictionaries of arrays to columns (`ColumnValues`).
 
 None of these packages is imported; containers are recognized by their attributes.
 """
@@ -23,7 +23,7 @@ MISSING = ("NoneType", "NAType", "NaTType", "MaskedConstant")
 
 
 def is_table(x: Any) -> bool:
-    """Return whether x is a table with named columns."""
+    """Return whether x is a table in memory with named columns: a dictionary, or a pandas, polars or Arrow table."""
     if isinstance(x, Mapping):
         return not hasattr(x, "shape")  # SciPy's dictionary-based sparse matrices have a shape
     if hasattr(x, "mapInArrow"):  # a Spark DataFrame, whose attributes are columns
@@ -33,7 +33,7 @@ def is_table(x: Any) -> bool:
 
 
 def columns_of(x: Any, kinds: Mapping[str, str] | None = None) -> tuple[dict[str, ColumnValues], int]:
-    """Return a table's columns and its number of rows.
+    """Return a table's columns, a dictionary of `ColumnValues` by name, and its number of rows.
 
     Args:
         x: A table.
@@ -75,7 +75,7 @@ def columns_of(x: Any, kinds: Mapping[str, str] | None = None) -> tuple[dict[str
 
 
 def values_of(column: Any, name: str) -> ColumnValues:
-    """Return one column's values.  Raises DataError for an unsupported type."""
+    """Convert a column of a table to `ColumnValues`.  Raises DataError for an unsupported type."""
     if isinstance(column, ColumnValues):
         return column
     dtype: Any = getattr(column, "dtype", None)
@@ -123,7 +123,7 @@ def _array(given: Any, name: str) -> npt.NDArray[Any]:
 
 
 def _arrow(column: Any, name: str) -> ColumnValues:
-    """Return the values of an Arrow array, chunked or not."""
+    """Convert an Arrow array, chunked or not, to `ColumnValues`."""
     kind = str(column.type)
     if hasattr(column, "combine_chunks"):
         column = column.combine_chunks()
@@ -151,7 +151,7 @@ ARROW_NUMBERS = {"bool"} | ARROW_FLOATS | {f"{u}int{n}" for u in ("", "u") for n
 
 
 def _chosen(values: ColumnValues, codes: npt.NDArray[Any], gone: npt.NDArray[np.bool_] | None) -> ColumnValues:
-    """Return values[codes]; where a code is negative, the value is missing."""
+    """Return values[codes]; missing where a code is negative or the mask `gone` is True."""
     gone = (codes < 0) | (False if gone is None else gone)
     if not len(values):
         return replace(values, data=np.zeros(len(codes), values.data.dtype), missing=gone)
@@ -168,7 +168,7 @@ def _unfit(name: str, what: str) -> DataError:
 
 
 def _plain(array: npt.NDArray[Any], name: str, gone: npt.NDArray[np.bool_] | None = None) -> ColumnValues:
-    """Return the values of an array, some of which may be missing."""
+    """Convert a NumPy array to `ColumnValues`; the mask `gone` marks its missing values."""
     kind = array.dtype.kind
     if kind == "u" and len(array) and array.max() > LAST:
         kind = "f"
@@ -199,7 +199,7 @@ def _times(array: npt.NDArray[Any], kind: str) -> ColumnValues:
 
 
 def _objects(array: npt.NDArray[Any], name: str) -> ColumnValues:
-    """Return the values of Python objects of one kind, some of which may be missing."""
+    """Convert an array of Python objects of one kind (text, numbers, dates, ...) to `ColumnValues`."""
     if any(issubclass(one, str) for one in set(map(type, array.tolist()))):
         with contextlib.suppress(TypeError):  # unhashable objects are not text
             different = dict.fromkeys(array.tolist())
@@ -229,7 +229,7 @@ def _objects(array: npt.NDArray[Any], name: str) -> ColumnValues:
             np.array([np.datetime64("NaT") if out else one for one, out in zip(array, gone, strict=True)]), name
         )
     if all_are(datetime.datetime):
-        return _moments(array, gone, name)
+        return _datetimes(array, gone, name)
     if all_are(datetime.date) and not any(issubclass(one, datetime.datetime) for one in types):
         days = [0 if out else (one - EPOCH.date()).days for one, out in zip(array, gone, strict=True)]
         return ColumnValues("date", np.array(days, np.int64) * DAY, gone)
@@ -243,7 +243,7 @@ def _missing(one: Any) -> bool:
 
 
 def _float(one: Any) -> float:
-    """Return a number as a float; infinite if it is out of range."""
+    """Convert a number to a float; to infinity if it exceeds the range of float64."""
     try:
         return float(one)
     except OverflowError:
@@ -251,15 +251,15 @@ def _float(one: Any) -> float:
 
 
 def _numbered(items: Sequence[Any], words: Sequence[str], different: Iterable[Any]) -> ColumnValues:
-    """Return text items as codes of their distinct values; other items are missing."""
+    """Convert text to integer codes, indices into `words`; items that are not text become missing values."""
     numbers = dict.fromkeys(different, -1) | {word: number for number, word in enumerate(words)}
     codes = np.fromiter(map(numbers.__getitem__, items), np.int32, len(items))
     gone = codes < 0
     return ColumnValues(TEXT, np.where(gone, np.int32(0), codes), gone, [str.__str__(word) for word in words])
 
 
-def _moments(array: npt.NDArray[Any], gone: npt.NDArray[np.bool_], name: str) -> ColumnValues:
-    """Return Python datetimes: moments in time if they have a zone, otherwise local times."""
+def _datetimes(array: npt.NDArray[Any], gone: npt.NDArray[np.bool_], name: str) -> ColumnValues:
+    """Convert Python datetimes: to UTC timestamps if they have a time zone, otherwise to local times."""
     aware = {one.tzinfo is not None for one in array[~gone]}
     if len(aware) > 1:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Conversion of users' containers to the arrays of numbers that training takes.
+"""Conversion of lists, data frames and sparse matrices to the numeric arrays used in training.
 
 Masks, nulls, time units and decimals are respected or refused; missing values become NaN, which data validation
 refuses with the row.  Next: `train/source.py`.
@@ -36,7 +36,7 @@ INTO = {
 def rows_of(
     x: Any, y: Any, weight: Any, names: Mapping[str, str] = NAMES, inputs: int | None = None
 ) -> tuple[Features, Array, Array]:
-    """Convert rows to arrays of equal length: inputs (n, I), targets (n, T) and weights (n,).
+    """Convert x, y and row weights to arrays of equal length: inputs (n, I), targets (n, T), weights (n,).
 
     Args:
         x: Numbers, (n, I), or a sparse matrix with `tocsr`.
@@ -67,7 +67,7 @@ def rows_of(
 
 
 def features_of(x: Any, name: str = "x", inputs: int | None = None) -> Features:
-    """Convert inputs to an array of numbers, (n, I), or a sparse matrix to CSR.
+    """Convert inputs to a numeric array, (n, I), or to a CSR matrix if they are sparse.
 
     Raises DataError for anything else.
     """
@@ -83,7 +83,7 @@ def features_of(x: Any, name: str = "x", inputs: int | None = None) -> Features:
 
 
 def listed(name: str, given: Any, one: type | None = None) -> list[Any]:
-    """Return an argument as a list; None as an empty one.
+    """Convert an argument that accepts several objects to a list; None becomes an empty list.
 
     Args:
         name: Name of the argument.
@@ -105,7 +105,7 @@ def listed(name: str, given: Any, one: type | None = None) -> list[Any]:
 
 
 def checked_batch(size: int | None) -> None:
-    """Raise ConfigError for an invalid batch size."""
+    """Raise ConfigError if a batch size is neither None nor a positive integer."""
     if size is not None and (whole(size) or 0) < 1:
         raise ConfigError(f"batch_size={size!r}: it must be an integer of at least 1", code="config-value")
 
@@ -115,7 +115,7 @@ def _refused(text: str, code: str = "data-shape") -> DataError:
 
 
 def _rows(array: npt.NDArray[Any], inputs: int | None) -> str:
-    """Return the Python expression, for a message, that reshapes an array to rows."""
+    """Return advice for an error message: how to reshape this array to (rows, inputs)."""
     column, row, each = "x.reshape(-1, 1)", "x.reshape(1, -1)", "x.reshape(len(x), -1)"
     if not array.ndim:
         return "for one row with one number write [[x]]"
@@ -128,7 +128,7 @@ def _rows(array: npt.NDArray[Any], inputs: int | None) -> str:
 
 
 def _sparse(x: Any, name: str) -> CSR:
-    """Return a sparse matrix as CSR.  Raises DataError if values are not numbers, or indices are invalid."""
+    """Convert a sparse matrix to `CSR`.  Raises DataError if values are not numbers, or indices are invalid."""
     if x.dtype.kind not in "uifb":
         raise _no_numbers(f"{name} holds {x.dtype} values in all {x.shape[0]:,} rows", x.dtype.kind)
     if not 0 < x.shape[1] < 1 << 31:
@@ -140,7 +140,7 @@ def _sparse(x: Any, name: str) -> CSR:
 
 
 def _numbers(name: str, values: Any) -> npt.NDArray[Any]:
-    """Return values as an array of a NumPy real dtype, float32 or wider."""
+    """Convert values to a numeric array; booleans, float16 and Python objects become float64."""
     if values is None:
         raise ConfigError(f"{name} is missing: give it with the rows, as in fit(x, y)", code="config-missing")
     if isinstance(values, list | tuple) and any(map(np.ma.is_masked, values)):
@@ -178,7 +178,7 @@ def _no_numbers(what: str, kind: str) -> DataError:
 
 
 def _converted(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return Python objects as float64, with NaN for missing values.  Raises DataError if some are not numbers."""
+    """Convert an array of Python objects to float64, missing values to NaN.  Raises DataError for non-numbers."""
     gaps = {kind for kind in set(map(type, array.flat)) if kind.__name__ in MISSING}
     if gaps:
         array = np.where(np.frompyfunc(lambda item: type(item) in gaps, 1, 1)(array).astype(bool), np.nan, array)
@@ -200,7 +200,7 @@ def _items(value: Any) -> Any:
 
 
 def _is_number(item: Any) -> bool:
-    """Return whether an item is a number, or a list, whose items are not checked."""
+    """Return whether an item is a number; also True for any list, tuple or array, whose items are not checked."""
     try:
         return isinstance(item, list | tuple | np.ndarray) or not (
             isinstance(item, str | bytes) or float(item) is None
@@ -215,7 +215,7 @@ def is_frame(x: Any) -> bool:
 
 
 def validation_parts(data: Any, x: Any) -> tuple[Any, Any, Any]:
-    """Return x, y and weights of validation_data; raise ConfigError if it has another form."""
+    """Split `validation_data` into x, y and weights.  Raises ConfigError if its form is not supported."""
     if is_frame(data) and (is_frame(x) or isinstance(x, Source)):
         return data, None, None
     if isinstance(data, tuple | list) and len(data) in (2, 3) and not is_frame(x):

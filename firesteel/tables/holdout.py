@@ -1,4 +1,4 @@
-"""Selection of validation rows by row key: equal rows go to the same side, and all engines agree."""
+"""Selection of validation rows by a hash of each row: the same on every engine, and equal rows stay together."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from firesteel.train.blocks import Keys
 
 @dataclass(frozen=True)
 class HoldOut:
-    """The rows to hold out: those whose keys, read as fractions in [0, 1), are below `share`.
+    """Rule that selects validation rows: those whose hash (row key), as a fraction in [0, 1), is below `share`.
 
     Args:
         share: Share of the rows.
@@ -28,7 +28,7 @@ class HoldOut:
     fold: tuple[int, int] | None = None
 
     def rows(self, keys: Keys, y: Array) -> npt.NDArray[np.bool_]:
-        """Return a mask (n,) of the rows to hold out.
+        """Return a mask (n,) that is True for validation rows.
 
         Args:
             keys: The row keys, (n,).
@@ -45,5 +45,5 @@ class HoldOut:
 
 
 def classes_of(y: Array) -> Array:
-    """Return the class of each row, (n,), from class numbers, (n, 1), or one-hot rows."""
+    """Convert targets, class numbers (n, 1) or one-hot rows (n, T), to class numbers (n,)."""
     return y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1).astype(np.float64)

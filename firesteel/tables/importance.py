@@ -39,7 +39,7 @@ Places = Mapping[str, npt.NDArray[np.intp]]
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """Rows and the network that scores them.
+    """A network with the rows on which its permutation importances are measured.
 
     Args:
         objective: The network and its loss.
@@ -57,7 +57,7 @@ class ScoredRows:
 
     @staticmethod
     def of(objective: Objective, engine: Engine, theta: Array, most: int = MOST_ROWS) -> "ScoredRows":
-        """Return the first rows of an engine by key.  Raises ConfigError for sparse rows."""
+        """Take up to `most` rows of an engine, by smallest hash.  Raises ConfigError for sparse rows."""
         check_dense(objective.network.inputs, engine.sparse)
         x, y, w = first_rows(engine, objective, theta, most)
         return ScoredRows(objective, theta, x, y, w if w.any() else np.ones(len(w)))
@@ -67,7 +67,7 @@ class ScoredRows:
         return replace(self, x=self.x[rows], y=self.y[rows], w=w if w.any() else np.ones(len(w)))
 
     def losses(self, x: Array) -> Array:
-        """Return each row's loss, (n,), for other inputs."""
+        """Return each row's loss, (n,), when its inputs are replaced with those in x."""
         network, views = self.objective.network, self.objective.network.layout.views(self.theta)
 
         size = network.rows or SUB_BATCH
@@ -80,7 +80,7 @@ class ScoredRows:
         return steady(lambda: np.concatenate([sub(at) for at in range(0, len(x), size)]))
 
     def slopes(self) -> Array:
-        """Return the sensitivity to each input, (I,): the mean |d(loss)/dx|, times the standard deviation of x."""
+        """Return the loss's sensitivity to each input, (I,): total |d(loss)/dx| times the standard deviation of x."""
         network, objective = self.objective.network, self.objective
         views, entry = network.layout.views(self.theta), network.read_by(objective.last)
         unused, total = network.layout.views(np.zeros_like(self.theta)), np.zeros(network.inputs)
@@ -96,7 +96,7 @@ class ScoredRows:
 
     @property
     def cost(self) -> int:
-        """Approximate number of multiplications per row."""
+        """Approximate number of multiplications to compute the network's output for one row."""
         network, looked_up = self.objective.network, (Embedding, Table)
         values = VALUE * sum(math.prod(shape) for shape in network.shapes)
         if network.work:  # sliding windows use a weight at every place
@@ -133,7 +133,7 @@ class Importances:
     untried: int = 0
 
     def shares(self, columns: Sequence[str]) -> Array:
-        """Return the columns' shares of the sum of all rises; 0 for unknown columns and negative rises.
+        """Return the columns' importances scaled to a sum of 1; negative ones and unknown columns are 0.
 
         Args:
             columns: Names of columns.
@@ -161,7 +161,7 @@ class Importances:
 
 
 def check_dense(inputs: int, sparse: bool) -> None:
-    """Raise ConfigError for sparse rows, which have too many columns to shuffle each."""
+    """Raise ConfigError if the rows are sparse: they have too many columns to shuffle one by one."""
     if sparse:
         raise ConfigError(
             f"importances are not available for sparse rows ({inputs:,} features).  To do: select fewer features, in "
@@ -171,7 +171,7 @@ def check_dense(inputs: int, sparse: bool) -> None:
 
 
 def decimals(largest: float) -> int:
-    """Return the number of decimals for numbers up to the given one.
+    """Return how many decimal places to display for numbers of which `largest` is the largest.
 
     >>> decimals(0.39), decimals(7e8), decimals(0.0)
     (4, 0, 3)
@@ -180,7 +180,9 @@ def decimals(largest: float) -> int:
 
 
 def places_of(schema: Schema | None, inputs: int, names: Sequence[str] | None = None) -> Places:
-    """Return the inputs of each column of a table; elements of an array form one column, elements of a vector do not.
+    """Return, by column name, the indices of the network inputs that encode the column.
+
+    Elements of an array column form one column; elements of a vector are columns of their own.
 
     Args:
         schema: The table's schema, or None.
@@ -197,18 +199,18 @@ def places_of(schema: Schema | None, inputs: int, names: Sequence[str] | None = 
 
 
 def whole(name: str) -> str:
-    """Return the column that an array element belongs to, or the name itself."""
+    """Return the array column of an element's name ("a" for "a[3]"); other names are returned unchanged."""
     return ELEMENT.sub(r"\1", name)
 
 
 def affordable(parts: Sequence[ScoredRows]) -> int:
-    """Return the maximum number of columns that `measured` shuffles."""
+    """Return the maximum number of columns that `measured` shuffles within its limit of work."""
     cost, count = max(part.cost for part in parts), sum(len(part.x) for part in parts)
     return max(FEWEST_COLUMNS, int(WORK / (cost * min(count, FEWEST_ROWS))))
 
 
 def measured(parts: Sequence[ScoredRows], places: Places) -> Importances:
-    """Return the permutation importances of a network on some rows, or of several networks on their own rows.
+    """Compute permutation importances of the columns, for one network or for several, each on its own rows.
 
     Shuffles are seeded by column name, so that the same rows give the same bits.
 
@@ -241,7 +243,7 @@ def measured(parts: Sequence[ScoredRows], places: Places) -> Importances:
 
 
 def _likeliest(parts: Sequence[ScoredRows], places: Places, moving: Sequence[str], most: int) -> list[str]:
-    """Return the `most` columns with the greatest sensitivity; categories, which have none, come first."""
+    """Select the `most` columns to which the loss is most sensitive; categories, without derivatives, go first."""
     slopes = sum(part.slopes() for part in parts)
     slopes = np.where(slopes > 0, slopes, np.inf)
     of = np.array([slopes[places[name]].sum() for name in moving])
@@ -255,7 +257,7 @@ def _rise(
     shuffles: int,
     before: Sequence[Array],
 ) -> tuple[float, float]:
-    """Return the rise of the loss when a column is shuffled, and its standard error.
+    """Return the mean rise of the loss when a column's values are shuffled, and its standard error.
 
     Both the rows and the values assigned to them are samples, so the variance has a term for each.
     """

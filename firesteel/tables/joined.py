@@ -1,4 +1,4 @@
-"""Columns of several inputs or outputs, side by side in a row of numbers."""
+"""DataFrame columns for networks with several inputs or outputs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from firesteel.errors import ConfigError
 
 @dataclass(frozen=True)
 class Joined:
-    """The DataFrame columns of each input or output.
+    """DataFrame columns of each input, or each output, of a network that has several.
 
     Args:
         names: Names of the inputs or outputs.
@@ -44,5 +44,5 @@ class Joined:
 
 
 def joined(given: Any) -> Any:
-    """Return a dictionary of columns as `Joined`, and anything else unchanged."""
+    """Convert a dictionary of columns by input or output name to `Joined`; return anything else unchanged."""
     return Joined(tuple(map(str, given)), tuple(given.values())) if isinstance(given, dict) else given

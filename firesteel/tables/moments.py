@@ -1,4 +1,4 @@
-"""Means and variances of packed rows, computed in a round over the blocks: the same bits on every layout and engine.
+"""Means and variances of the training data, equal bit for bit on every engine and partitioning.
 
 Blocks have a fixed order; the order in which rows are first read does not, and would change the bits.
 """
@@ -36,12 +36,12 @@ class Moments:
 
     @property
     def deviation(self) -> Array:
-        """The standard deviation, or 1 if it is negligible: the divisor of a `Normalization`."""
+        """Standard deviation of each column, or 1 if it is negligible: the divisor of a `Normalization` layer."""
         deviation = np.sqrt(self.variance)
         return np.where(deviation > LEAST_DEVIATION, deviation, 1.0)
 
     def along(self, channels: int) -> "Moments":
-        """Return the moments of each channel from those of each place and channel, channels last."""
+        """Pool the moments of all positions (pixels) into one mean and variance per channel; channels are last."""
         if channels == len(self.mean):
             return self
         means, variances = self.mean.reshape(-1, channels), self.variance.reshape(-1, channels)
@@ -49,12 +49,12 @@ class Moments:
         return Moments(mean, (variances + np.square(means - mean)).mean(axis=0))
 
     def normalization(self, layer: Normalization = Normalization()) -> Normalization:  # noqa: B008  (frozen)
-        """Return a layer with these means and variances."""
+        """Return a copy of a `Normalization` layer with these means and variances."""
         return replace(layer, mean=tuple(self.mean.tolist()), variance=tuple(self.variance.tolist()))
 
 
 def measure(engine: Engine, width: int, targets: int, dtype: str) -> tuple[Moments, Moments]:
-    """Return the moments of the inputs, I, and of the targets, T, over all rows of an engine.
+    """Compute the moments of the inputs, (I,), and of the targets, (T,), over all rows of an engine.
 
     Sparse rows are not centred, to keep their zeros: their mean is 0, and their deviation the greatest absolute
     value.
@@ -73,7 +73,7 @@ def measure(engine: Engine, width: int, targets: int, dtype: str) -> tuple[Momen
 
 
 def _pooled(shards: Sequence[Array], count: int, dtype: str) -> Moments:
-    """Combine the moments of shards, from `rounds.moments`.
+    """Combine sums per shard, from `rounds.moments`, into the means and variances of all rows.
 
     Source: Chan, Golub and LeVeque 1979, equation 2.1.
     """

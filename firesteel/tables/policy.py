@@ -1,4 +1,4 @@
-"""Defaults that depend on the rows: which rows stages and `firesteel train` hold out, and when they stop.
+"""Default settings chosen by the number of rows: network, optimizer, validation rows and early stopping.
 
 Rows are summarized in a `Tally`, which adds up over batches in any order, so that the result is the same on every
 layout and engine.
@@ -111,7 +111,7 @@ def defaults_for(rows: int, shards: int | None = None, pictures: bool = False) -
 
 
 def optimizer_for(rows: int, batch_size: int | None, epochs: int) -> AdamW:
-    """Return the optimizer for so many epochs over so many rows.
+    """Return the default optimizer, AdamW, with a learning rate for this number of rows and epochs.
 
     >>> [optimizer_for(rows, 64, 60).learning_rate for rows in (100, 700, 2_000)]
     [0.02, 0.003, 0.002]
@@ -126,7 +126,7 @@ NARROWEST, MOST_WEIGHTS = 64, 2**24
 
 
 def narrowed(hidden: tuple[int, ...], width: int) -> tuple[int, ...]:
-    """Return hidden layers with a narrower first layer for very many inputs, such as word counts.
+    """Return sizes of hidden layers, with a smaller first one for very many inputs, such as word counts.
 
     >>> narrowed((256, 256), 784), narrowed((256, 256), 100_000), narrowed((256, 256), 2**20)
     ((256, 256), (167, 256), (64, 256))
@@ -135,7 +135,7 @@ def narrowed(hidden: tuple[int, ...], width: int) -> tuple[int, ...]:
 
 
 def convolutions(shape: Shape, activation: Any, penalty: Regularizer | None = None) -> list[Layer]:
-    """Return the convolutional layers before the dense ones, for pictures.
+    """Return the convolutional part of a default network for pictures: the layers before the dense ones.
 
     There are three 3 x 3 convolutions with batch normalization.  The picture is halved after the first two if it has
     at least 8 rows and columns.  The dense layers get all values of the last one, or, for large pictures, their
@@ -162,7 +162,7 @@ def convolutions(shape: Shape, activation: Any, penalty: Regularizer | None = No
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of rows with positive weight, and of those held out, by class and key.
+    """Numbers of rows and of held-out rows by class and row key (hash), without rows of weight 0.
 
     The last rows of each class by key have entries of their own; the others share one entry, under their largest key.
 
@@ -180,7 +180,7 @@ class Tally:
 
     @staticmethod
     def of(keys: Keys, y: Array, w: Array, held: npt.NDArray[np.bool_], classes: bool) -> "Tally":
-        """Count rows by class and key.
+        """Count rows and held-out rows by class and row key.
 
         Args:
             keys: The row keys, (n,).
@@ -195,12 +195,12 @@ class Tally:
 
     @staticmethod
     def read(lists: Sequence[Sequence[float]] = ((), (), (), ())) -> "Tally":
-        """Return the tally whose four arrays are given as lists; by default that of no rows."""
+        """Create a tally from lists of its four fields, in their order; an empty tally by default."""
         return Tally(*(np.array(part, kind) for part, kind in zip(lists, ("f8", "u8", "i8", "i8"), strict=True)))
 
     @staticmethod
     def sum(parts: Sequence["Tally"]) -> "Tally":
-        """Add up tallies."""
+        """Add up the tallies of several batches or partitions."""
         return Tally(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Tally)))._short()
 
     def _short(self) -> "Tally":
@@ -215,7 +215,7 @@ class Tally:
         return Tally(y[starts], keys[last], np.add.reduceat(rows, starts), np.add.reduceat(out, starts))
 
     def limits(self, share: float = SHARE) -> tuple[tuple[int, int], ...]:
-        """Return the key limits of classes that would otherwise lose all their rows to validation."""
+        """Return limits for `HoldOut` that keep 5 training rows of each class, or all rows of smaller classes."""
         found = []
         for number, first, count in zip(*np.unique(self.y, return_index=True, return_counts=True), strict=True):
             key = self.keys[first + count - LAST] if count >= LAST else np.uint64(0)
@@ -225,7 +225,7 @@ class Tally:
 
 
 def settled(look: Callable[[HoldOut], Tally], share: float = SHARE, fewest: int = FEWEST_ROWS) -> tuple[HoldOut, str]:
-    """Return the default `HoldOut` for the counted rows, with a sentence that describes it.
+    """Choose the default rule for validation rows; return it with a sentence that describes it.
 
     Args:
         look: Returns the tally of all rows for a `HoldOut`; called again if a class has few rows.

@@ -1,4 +1,4 @@
-"""The profile of a table (a sample of rows, and word counts), and the schema learned from it.
+"""Profile of a table (sampled rows, ranges, word counts), from which its schema (encoding) is learned.
 
 Profiles add up over batches and partitions in any order, with bounded size: the sample holds the rows with the
 smallest keys, and each column keeps the words with the smallest hashes, with exact counts.
@@ -65,7 +65,7 @@ Numbers = tuple[Sequence[str], npt.NDArray[Any], npt.NDArray[np.bool_]]
 
 
 class Words(NamedTuple):
-    """Distinct words with the smallest hashes.
+    """Sample of the distinct words of a text column, those with the smallest hashes, with their counts.
 
     Args:
         hashes: The hashes, ascending, (k,).
@@ -79,7 +79,7 @@ class Words(NamedTuple):
 
     @staticmethod
     def sum(parts: Sequence["Words"], most: int) -> "Words":
-        """Merge samples of distinct words, keeping at most `most` of them.
+        """Merge samples of distinct words into one of at most `most` words.
 
         The counts of kept words are exact: a word's rank in a part is at most its rank in all.
         """
@@ -91,7 +91,7 @@ class Words(NamedTuple):
         return Words(found[:most], counts[:most], words[:most])
 
     def different(self, most: int) -> float:
-        """Return the number of distinct words: exact below `most`, otherwise an estimate.
+        """Return the column's number of distinct words: exact below `most`, otherwise an estimate.
 
         Source: Bar-Yossef et al. 2002, in the form of Beyer et al. 2007, (k - 1) / the k-th smallest hash.
         """
@@ -99,7 +99,7 @@ class Words(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """The extent of a column over all rows.
+    """Range of a column over all rows: kind of values, number of missing values, minimum and maximum.
 
     Args:
         kind: The kind of values.
@@ -114,7 +114,7 @@ class Extent(NamedTuple):
     high: float
 
     def plus(self, other: "Extent", name: str) -> "Extent":
-        """Merge with another extent.  Raises DataError if one has words and the other numbers or times."""
+        """Combine a column's ranges in two parts of a table.  Raises DataError if their kinds cannot be mixed."""
         if self.kind == other.kind:
             low, high = min(self.low, other.low), max(self.high, other.high)
             return Extent(self.kind, self.missing + other.missing, low, high)
@@ -133,7 +133,7 @@ class Extent(NamedTuple):
 
 @dataclass(frozen=True)
 class Profile:
-    """Profile of rows of a table: counts, extents, distinct words and a sample of each column.
+    """Summary of a table: number of rows, and each column's range, distinct words and sampled values.
 
     Args:
         rows: Number of rows.
@@ -153,7 +153,7 @@ class Profile:
 
     @staticmethod
     def of(columns: Mapping[str, ColumnValues], rows: int, target: Array | None = None) -> "Profile":
-        """Profile rows of a table.
+        """Create the profile of the rows of a table, or of a part of them.
 
         Args:
             columns: The columns.
@@ -182,7 +182,7 @@ class Profile:
 
     @staticmethod
     def sum(parts: Iterable["Profile"]) -> "Profile":
-        """Merge profiles.  Raises DataError if a column holds values of different kinds."""
+        """Merge profiles of the parts of a table.  Raises DataError if a column's kinds cannot be mixed."""
         parts = list(parts)
         first, *rest = [part for part in parts if part.rows] or parts[:1]
         if not rest:
@@ -216,7 +216,7 @@ class Profile:
         return _restored, (self.rows, self.extents, self.keys, sample, self.words, self.target)
 
     def _sampled(self, names: Sequence[str], dtype: type) -> npt.NDArray[Any]:
-        """Return columns' sampled values converted to a type, (columns, k)."""
+        """Return the sampled values of several columns as one array of the given dtype, (columns, k)."""
         found: npt.NDArray[Any] = np.empty((len(names), len(self.keys)), dtype)
         none = _nothing(np.dtype(dtype))
         for row, name in zip(found, names, strict=True):
@@ -230,32 +230,32 @@ class Profile:
         return found
 
     def open_columns(self) -> list[str]:
-        """Return the text columns with more words than are kept; their frequent words must be counted separately."""
+        """Return the text columns with too many distinct words to store; their words must be counted separately."""
         most = most_words(len(self.extents))
         return [name for name, words in self.words.items() if len(words.hashes) >= most and not self.unique(name)]
 
     def most_levels(self) -> int:
-        """Return the greatest number of words of each column."""
+        """Return the maximum number of words per column that get codes of their own."""
         return min(MOST_LEVELS, ALL_LEVELS // max(1, len(self.words)))
 
     def unique(self, name: str) -> bool:
-        """Return whether nearly every row has a different word in this column."""
+        """Return whether over half of a text column's values are distinct (and more than 8), as in identifiers."""
         present = self.rows - self.extents[name].missing
         return self.words[name].different(most_words(len(self.extents))) > max(ONE_HOT, UNIQUE * present)
 
 
 def sample_size(columns: int) -> int:
-    """Return the greatest number of sampled rows of a table with so many columns."""
+    """Return the maximum number of rows in the sample of a table with this number of columns."""
     return max(1, min(MOST_ROWS, MOST_VALUES // max(1, columns)))
 
 
 def most_words(columns: int) -> int:
-    """Return the number of words kept of each column of a table with so many columns."""
+    """Return the maximum number of words stored per text column of a table with this number of columns."""
     return max(FEWEST_WORDS, min(MOST_WORDS, MOST_VALUES // max(1, columns)))
 
 
 def _nothing(dtype: np.dtype[Any]) -> Any:
-    """Return the marker of a missing value in a sample."""
+    """Return the value that marks missing values in a sample: NaN, or the smallest int64."""
     return np.float64(np.nan) if dtype.kind == "f" else np.int64(np.iinfo(np.int64).min)
 
 
@@ -268,7 +268,7 @@ def _by_name(sample: Sequence[Sampled]) -> dict[str, npt.NDArray[Any]]:
 
 
 def _numbers(columns: Mapping[str, ColumnValues], rows: int) -> list[Numbers]:
-    """Return the numeric and time columns, grouped by type: names, values, and which values are missing.
+    """Return the numeric and time columns, grouped by dtype: their names, values and masks of missing values.
 
     Values, (columns, n), have no -0.0; missing floats are NaN.
     """
@@ -290,7 +290,7 @@ def _numbers(columns: Mapping[str, ColumnValues], rows: int) -> list[Numbers]:
 
 
 def _ends(data: npt.NDArray[Any], gone: npt.NDArray[np.bool_]) -> tuple[list[float], list[float]]:
-    """Return the smallest and the largest value of each row of a matrix; infinities if all are missing."""
+    """Return minimum and maximum of each row of a matrix, without missing values; inf, -inf if all are missing."""
     if data.dtype.kind == "f":
         lows, highs = np.fmin.reduce(data, axis=1, initial=np.inf), np.fmax.reduce(data, axis=1, initial=-np.inf)
         return lows.tolist(), highs.tolist()
@@ -305,7 +305,7 @@ def _ends(data: npt.NDArray[Any], gone: npt.NDArray[np.bool_]) -> tuple[list[flo
 
 
 def _marked(data: npt.NDArray[np.int64], gone: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Return integers, with the smallest int64 for missing values."""
+    """Replace missing integers with the smallest int64, the mark for missing values."""
     nothing = _nothing(data.dtype)
     return np.where(gone, nothing, np.maximum(data, nothing + 1))
 
@@ -313,7 +313,7 @@ def _marked(data: npt.NDArray[np.int64], gone: npt.NDArray[np.bool_]) -> npt.NDA
 def _smallest(
     keys: Keys, sample: Sequence[Sampled], target: Array | None, most: int
 ) -> tuple[Keys, dict[str, npt.NDArray[Any]], Array | None]:
-    """Return the rows with the smallest keys; for equal keys, the smallest value of each column."""
+    """Select the `most` rows with the smallest keys; of equal keys, the smallest value of each column."""
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
@@ -331,7 +331,7 @@ def _smallest(
 def _keys(
     columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], numbers: Sequence[Numbers], rows: int
 ) -> Keys:
-    """Return a key of each row; equal rows have equal keys, however they are batched."""
+    """Return a key of each row, a hash of its values; equal rows have equal keys, however they are batched."""
     some = max(1, MOST_VALUES // max(1, len(columns)))
     parts = [slice(at, min(at + some, rows)) for at in range(0, max(rows, 1), some)]
     return np.concatenate(
@@ -345,7 +345,7 @@ def _keys(
 def _comparable(
     columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], numbers: Sequence[Numbers], rows: slice
 ) -> Array:
-    """Return float64 rows that are equal if the rows are, with hashes of words and of integers beyond 2^53."""
+    """Convert rows to float64 so that equal rows stay equal; words and integers beyond 2^53 become hashes."""
     found, places = np.empty((rows.stop - rows.start, len(columns))), {name: at for at, name in enumerate(columns)}
     for name, known in hashes.items():
         data, gone = columns[name].data[rows], columns[name].absent[rows]
@@ -365,7 +365,7 @@ LARGEST = np.finfo(np.float64).max
 
 
 def schema_of(columns: Mapping[str, ColumnValues], rows: int, zone: str = "UTC", y: Any = None) -> Schema:
-    """Return the schema of columns that are in memory.
+    """Learn the schema (the encoding as numbers) of a table in memory.
 
     Args:
         columns: The columns.
@@ -384,7 +384,7 @@ def schema_of(columns: Mapping[str, ColumnValues], rows: int, zone: str = "UTC",
 
 
 def _target(y: Any, rows: int) -> Array | None:
-    """Return a numeric target or class numbers, (n,); None for several targets, or invalid ones."""
+    """Convert a target to numbers or class numbers, (n,); return None for several targets, or invalid ones."""
     try:
         given = np.atleast_1d(y)[:rows]
     except ValueError:  # rows of different lengths
@@ -398,7 +398,7 @@ def _target(y: Any, rows: int) -> Array | None:
 
 
 def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = None, zone: str = "UTC") -> Schema:
-    """Return the schema of a table with this profile.
+    """Learn the schema of a table (the encoding of its columns as numbers) from its profile.
 
     Args:
         profile: The profile.
@@ -478,7 +478,7 @@ def _number(profile: Profile, name: str, bins: int, zone: str) -> TableColumn:
 
 
 def _days(us: npt.NDArray[np.int64], target: Array) -> tuple[int, ...]:
-    """Return the local days that occur more than once, if they explain enough of the target; otherwise none."""
+    """Return the local days to encode as categories: those that occur twice or more, if days explain the target."""
     some = np.isfinite(target)
     found, at, rows = np.unique(us[some] // DAY, return_inverse=True, return_counts=True)
     if not 2 <= len(found) <= some.sum() / ROWS_A_DAY or explained(at.reshape(-1), target[some]) < DAYS_SHARE:
@@ -487,7 +487,7 @@ def _days(us: npt.NDArray[np.int64], target: Array) -> tuple[int, ...]:
 
 
 def explained(groups: npt.NDArray[np.intp], y: Array) -> float:
-    """Return the share of the variance of y that groups of rows explain in the population; 0 if it may be by chance.
+    """Estimate the share of the variance of y that groups of rows explain (omega squared); 0 if not significant.
 
     It is omega squared, (B - (k - 1) s) / (T + s), with the total sum of squares T, the part B between k groups, and
     s = (T - B) / (n - k).  Chance is ruled out if B is five standard deviations above its mean without effect.
@@ -517,7 +517,7 @@ def explained(groups: npt.NDArray[np.intp], y: Array) -> float:
 
 
 def _quantiles(z: Array, bins: int) -> tuple[float, ...]:
-    """Return the edges of bins with equal numbers of rows, in float32; none for fewer than three distinct values."""
+    """Return bin edges at quantiles of z, as float32 values; none if z has fewer than three distinct values."""
     ends = np.sort(z.astype(np.float32)).astype(float)
     if not bins or len(np.unique(ends)) < 3:
         return ()

@@ -1,4 +1,4 @@
-"""A sample of an engine's rows on the driver.
+"""Samples of the training rows, collected on the driver.
 
 A row's block depends on a hash of its values, so the rows of the first blocks are a random sample, and the same on
 every engine.  (Arrays packed with shuffle=False keep their order; the sample is then their first rows.)
@@ -30,7 +30,7 @@ LARGEST = 2**64 - 1
 def sample(
     engine: Engine, objective: Objective, theta: Array, title: str = "firesteel: a sample of rows"
 ) -> tuple[Array, Array, Array]:
-    """Return x (n, I), y (n, T) and w (n,) of rows from the first blocks, in block order, without centring.
+    """Return a random sample of an engine's rows, uncentred: inputs x (n, I), targets y (n, T) and weights w (n,).
 
     There are at most MOST_ROWS rows and MOST_BYTES bytes, and at least one row.
     """
@@ -59,13 +59,13 @@ def _width(objective: Objective) -> int:
 
 
 def sampled(engine: Engine, objective: Objective) -> int:
-    """Return the number of rows that `sample` returns."""
+    """Return the number of rows in the sample that `sample` returns."""
     size = _width(objective) * np.dtype(objective.network.dtype).itemsize
     return max(1, min(sum(block.rows for block in engine.blocks), MOST_ROWS, MOST_BYTES // size))
 
 
 def _rows(wanted: Mapping[int, int], task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the first rows of each block (inputs, targets and weight side by side) as float64 words."""
+    """Collect the first `wanted[id]` rows of each block of the shard, flattened and viewed as float64."""
     dtype = task.theta.dtype
     parts = [np.zeros(0, dtype)]
     for block in sorted(blocks, key=lambda block: block.id):
@@ -79,7 +79,7 @@ def _rows(wanted: Mapping[int, int], task: Task, blocks: Sequence[Block], run: R
 
 @dataclass(frozen=True)
 class FirstRows:
-    """The distinct rows with the smallest keys, with their numbers of copies among all rows.
+    """Sample of distinct rows, those with the smallest keys (hashes), with the number of copies of each.
 
     A row among the first of all is among the first of every part that contains it, so parts add up exactly in any
     order.
@@ -96,7 +96,7 @@ class FirstRows:
 
     @staticmethod
     def of(keys: Keys, x: Features, y: Array, w: Array, most: int) -> "FirstRows":
-        """Return the rows with the smallest keys among these, with their numbers of copies.
+        """Select the `most` distinct rows with the smallest keys, and count their copies.
 
         Args:
             keys: The row keys, (n,).
@@ -112,7 +112,7 @@ class FirstRows:
 
     @staticmethod
     def sum(parts: Sequence["FirstRows"], most: int) -> "FirstRows":
-        """Merge parts: return the rows with the smallest keys of all parts."""
+        """Merge samples of several parts of the rows into one of at most `most` distinct rows."""
         keys, rows, copies = zip(*((part.keys, part.rows, part.copies) for part in parts), strict=True)
         return FirstRows(np.concatenate(keys), np.concatenate(rows), np.concatenate(copies))._first(most)
 
@@ -124,7 +124,7 @@ class FirstRows:
         return FirstRows(keys[starts[:most]], self.rows[order[starts[:most]]], copies[:most])
 
     def repeated(self, most: int) -> Array:
-        """Return the rows with their copies; if these exceed `most`, each row's proportional number.
+        """Return each row as often as it has copies, reduced in proportion to at most `most` rows in total.
 
         >>> first = FirstRows(np.arange(2, dtype=np.uint64), np.array([[7.0], [8.0]]), np.array([300, 100]))
         >>> first.repeated(4)[:, 0]
@@ -139,7 +139,7 @@ class FirstRows:
 def first_rows(
     engine: Engine, objective: Objective, theta: Array, most: int, title: str = "firesteel: the first rows"
 ) -> tuple[Array, Array, Array]:
-    """Return x (n, I), y (n, T) and w (n,) of the first rows by key, centred as in the engine.
+    """Return the rows with the smallest keys (hashes), centred: x (n, I), y (n, T) and weights w (n,).
 
     Args:
         engine: The engine.
@@ -166,12 +166,12 @@ def first_rows(
 
 
 def first_of(inputs: int, most: int) -> int:
-    """Return the number of rows that `first_rows` returns when so many are asked for."""
+    """Return the maximum number of rows that `first_rows` returns: `most`, or fewer to limit the memory."""
     return max(1, min(most, MOST_BYTES // (8 * inputs)))
 
 
 def _first_rows(most: int, last: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the shard's first rows up to a key, each followed by its number of copies."""
+    """Collect the shard's rows with the smallest keys, up to key `last`, each followed by its number of copies."""
     rows = _first(most, last, task, blocks)
     return Partial(
         np.zeros((0, len(task.theta)), task.theta.dtype), np.hstack([rows.rows, rows.copies[:, None]]).ravel()
@@ -179,7 +179,7 @@ def _first_rows(most: int, last: int, task: Task, blocks: Sequence[Block], run: 
 
 
 def _first_keys(most: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the keys of the shard's first rows, as float64 words."""
+    """Collect the `most` smallest row keys of the shard, 64-bit integers viewed as float64."""
     keys = _first(most, LARGEST, task, blocks).keys
     return Partial(np.zeros((0, len(task.theta)), task.theta.dtype), keys.view(np.float64))
 

@@ -47,7 +47,7 @@ ELEMENT = re.compile(r"(.+)\[(\d+)\]", re.DOTALL)
 
 @dataclass(frozen=True)
 class ColumnValues:
-    """The values of a column.
+    """Values of a table's column in a uniform format: numbers, codes of words, or times, and missing values.
 
     Args:
         kind: One of NUMBERS, WORDS or TIMES.
@@ -75,7 +75,7 @@ class ColumnValues:
         return gone | np.isnan(self.data) if self.data.dtype.kind == "f" else gone
 
     def as_text(self) -> "ColumnValues":
-        """Return numbers and times converted to words."""
+        """Return the column as text: numbers and times become words, such as "2.5" and "2024-12-31"."""
         if self.kind in WORDS:
             return self
         found, codes = np.unique(np.where(self.absent, 0, self.data), return_inverse=True)
@@ -92,17 +92,17 @@ def _written(value: Any, kind: str) -> str:
 
 
 def from_days(days: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Return days since 1970 as microseconds, clipped to what int64 can represent."""
+    """Convert days since 1970 to microseconds, clipped to the range of int64."""
     return days.astype(np.int64).clip(-FARTHEST, FARTHEST) * DAY
 
 
 def encoded(text: str) -> bytes:
-    """Return a word's UTF-8, by which words are sorted."""
+    """Return the UTF-8 bytes of a word; words are sorted by them."""
     return text.encode("utf-8", "surrogatepass")
 
 
 def shortened(words: Iterable[str]) -> list[str]:
-    """Return the names by which words are stored: beyond 200 characters, their beginning and a hash."""
+    """Shorten words for storage: one of over 200 characters is replaced with its beginning and a hash."""
     return [word if len(word) <= LONGEST else _shortened(word) for word in words]
 
 
@@ -188,7 +188,7 @@ def _cycles(given: Any) -> tuple[str, ...]:
 
 
 class TableColumn(Spec):
-    """The encoding of one column: numbers, unscaled inputs, and at most one category."""
+    """Base class of column encodings: scaled numbers, unscaled inputs and at most one category code."""
 
     name: str = choice(MISSING, _name)
 
@@ -197,32 +197,35 @@ class TableColumn(Spec):
 
     @property
     def edges_of(self) -> list[tuple[float, ...]]:
-        """The edges of each number's bins."""
+        """Bin edges of each scaled number in the encoding of the column."""
         return []
 
     @property
     def plain_of(self) -> list[str]:
-        """Names of the unscaled inputs."""
+        """Names of the column's unscaled inputs, such as "colour=red" or "age is missing"."""
         return []
 
     @property
     def count(self) -> int:
-        """Number of categories; 0 without a category."""
+        """Number of category codes of the column; 0 if its encoding has no category."""
         return 0
 
     unseen: ClassVar[float | None] = None
     """The share of categories treated as unseen in training, if it differs from the default."""
 
     def numbers(self, values: ColumnValues) -> list[Array]:
-        """Return the numbers, (n,) each; those of a `NumberColumn` come from `numbers_of`."""
+        """Return the scaled numbers of a column's values, (n,) each.
+
+        `numbers_of` computes those of a `NumberColumn`.
+        """
         return []
 
     def plain(self, values: ColumnValues) -> list[Array]:
-        """Return the unscaled inputs, (n,) each."""
+        """Return the unscaled inputs of a column's values, (n,) each, in the order of `plain_of`."""
         return []
 
     def codes(self, values: ColumnValues) -> Array:
-        """Return the code of each row's category, (n,)."""
+        """Return the category code of each value of the column, (n,)."""
         raise NotImplementedError
 
 
@@ -246,7 +249,7 @@ def scaled(data: npt.NDArray[Any], centre: Any, scale: Any) -> Array:
 
 
 class NumberColumn(TableColumn):
-    """A numeric column, centred on its median and divided by its interquartile range.
+    """Encoding of a numeric column, centred on its median and divided by its interquartile range.
 
     Args:
         name: Name of the column.
@@ -286,7 +289,10 @@ class NumberColumn(TableColumn):
 
 
 def numbers_of(columns: Sequence[NumberColumn], values: Sequence[ColumnValues]) -> Array:
-    """Return the numbers of several columns, (columns, n); their values have one type, their medians too."""
+    """Scale the values of several numeric columns at once, (columns, n).
+
+    The values must have one dtype, and the medians one type.
+    """
     centres, scales = np.array([one.centre for one in columns]), np.array([one.scale for one in columns])
     z = scaled(np.stack([one.data for one in values]), centres[:, None], scales[:, None])
     for row, one in zip(z, values, strict=True):
@@ -296,7 +302,7 @@ def numbers_of(columns: Sequence[NumberColumn], values: Sequence[ColumnValues]) 
 
 
 class CategoryColumn(TableColumn):
-    """A column of words.
+    """Encoding of a text column: 0/1 inputs if it has few distinct words, otherwise a category code.
 
     Args:
         name: Name of the column.
@@ -315,12 +321,12 @@ class CategoryColumn(TableColumn):
 
     @property
     def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Kinds of values that it can encode."""
+        """Kinds of values that the column accepts: text, and numbers and times if it was learned from them."""
         return (*WORDS, *NUMBERS, *TIMES) if self.written else WORDS
 
     @cached_property
     def numbered(self) -> dict[str, int]:
-        """The code of each word."""
+        """Dictionary of the category code of each word."""
         return {level: code for code, level in enumerate(self.levels, 2)}
 
     @property
@@ -341,7 +347,10 @@ class CategoryColumn(TableColumn):
         return np.where(gone, ABSENT if self.missing else UNSEEN, of[np.where(gone, 0, text.data)])
 
     def new(self, values: ColumnValues) -> npt.NDArray[np.bool_]:
-        """Return a mask (n,) of values not seen in training; all False if too many were rare to record them."""
+        """Return a mask (n,) of the values that did not occur in training.
+
+        Missing values are new if training had none.  No word is new if training had too many rare words to store.
+        """
         text, rare = values.as_text(), np.array(self.rare or (), np.uint64)
         words = shortened(text.words)
         strange = np.array([one not in self.numbered for one in words] or [False])
@@ -378,7 +387,7 @@ def _of_year(us: npt.NDArray[np.int64]) -> Array:
 
 
 def clock(zone: str) -> datetime.tzinfo:
-    """Return the time zone with a name: "UTC", an offset such as "+05:30", or a place such as "Europe/Zurich".
+    """Return the time zone named "UTC", by an offset such as "+05:30", or by a place such as "Europe/Zurich".
 
     Raises:
         ConfigError: If the zone is unknown.
@@ -403,7 +412,7 @@ def _zone(given: Any) -> str:
 
 
 class TimeColumn(TableColumn):
-    """A column of dates or times: a number, and sine and cosine of the hour, the weekday and the day of the year.
+    """Encoding of a date or time column: a number, and sine and cosine of hour, weekday and day of the year.
 
     Args:
         name: Name of the column.
@@ -431,7 +440,7 @@ class TimeColumn(TableColumn):
 
     @property
     def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Kinds of values that this column can encode; a date column takes dates only, so no time of day is lost."""
+        """Kinds of values that the column accepts: only dates if it was learned from dates, otherwise all times."""
         return ("date",) if self.kind == "date" else TIMES
 
     @property
@@ -471,18 +480,18 @@ class TimeColumn(TableColumn):
 
 
 def coded(values: npt.NDArray[Any], known: npt.NDArray[Any]) -> Array:
-    """Return the code of each value: 2 plus its place among the known ones (ascending), or UNSEEN."""
+    """Return the category code of each value: 2 plus its index in the sorted array `known`, or UNSEEN."""
     at = np.minimum(np.searchsorted(known, values), len(known) - 1)
     return np.where(known[at] == values, at + 2, UNSEEN)
 
 
 def local(values: ColumnValues, zone: str) -> npt.NDArray[np.int64]:
-    """Return times as local microseconds in a zone; dates and wall times are local already."""
+    """Convert timestamps to local time of a zone, in microseconds; dates and times without a zone stay unchanged."""
     return shifted(values.data, zone) if values.kind == "timestamp" else values.data
 
 
 def shifted(us: npt.NDArray[np.int64], zone: str, back: bool = False) -> npt.NDArray[np.int64]:
-    """Convert UTC moments to local times of a zone, or, with `back`, local times to UTC.
+    """Convert UTC to local time of a zone, or, with `back`, local time to UTC; in microseconds since 1970.
 
     An ambiguous local time means the first moment.  A zone's offset is assumed to change at most once a day, at a
     whole minute, as it has everywhere since 1973.
@@ -530,7 +539,7 @@ def _pair(given: Any) -> tuple[str, str]:
 
 
 class Schema(Spec):
-    """The encoding of a table as flat rows: numbers, unscaled inputs and categories, in this order.
+    """Encoding of a table as rows of numbers: scaled numbers, then unscaled inputs, then category codes.
 
     Args:
         columns: The columns used, with their encodings.
@@ -552,19 +561,19 @@ class Schema(Spec):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Schema":
-        """Create the schema that `to_config` described.  Raises ConfigError if the description is invalid."""
+        """Create a schema from a dictionary returned by `to_config`.  Raises ConfigError if it is invalid."""
         if not isinstance(config, Mapping):
             raise _refused(f"description is of type {type(config).__name__}")
         return super().from_config(config)
 
     @property
     def names(self) -> list[str]:
-        """Names of the columns used."""
+        """Names of the encoded columns, without those left out."""
         return [column.name for column in self.columns]
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
-        """Numbers of scaled numbers, unscaled inputs and categories of a row."""
+        """Lengths of the parts of an encoded row: scaled numbers, unscaled inputs and category codes."""
         return (
             sum(len(column.edges_of) for column in self.columns),
             sum(len(column.plain_of) for column in self.columns),
@@ -572,7 +581,7 @@ class Schema(Spec):
         )
 
     def layer(self, given: Table) -> Table:
-        """Return the first layer of a network for these rows, with the settings of an unadapted `Table`."""
+        """Return the network's first layer: a copy of the layer `given` with this schema's bins and categories."""
         edges = tuple(ends for column in self.columns for ends in column.edges_of)
         levels = tuple(column.count for column in self.columns if column.count)
         unseen = [column.unseen for column in self.columns if column.count]
@@ -581,14 +590,14 @@ class Schema(Spec):
         return replace(given, edges=edges, plain=self.shape[1], levels=levels, sparse_steps=moving, shares=shares)
 
     def fingerprint(self, network: str) -> str:
-        """Return a SHA-256 of the schema and a network's fingerprint."""
+        """Return the SHA-256 of this schema together with `network`, the fingerprint of a network."""
         config = self.to_config()
         for column in config["columns"]:
             column.pop("rare", None)
         return hashlib.sha256(network.encode() + json.dumps(config).encode()).hexdigest()
 
     def origins(self) -> list[str]:
-        """Return the column of each input of a flat row."""
+        """Return, for each number of an encoded row, the name of the column that it comes from."""
         parts: tuple[Callable[[TableColumn], int], ...] = (
             lambda one: len(one.edges_of),
             lambda one: len(one.plain_of),
@@ -597,7 +606,10 @@ class Schema(Spec):
         return [column.name for part in parts for column in self.columns for _ in range(part(column))]
 
     def encode(self, given: Mapping[str, ColumnValues], rows: int) -> npt.NDArray[np.float32]:
-        """Return flat rows, (n, N + P + C).  Raises DataError for missing columns, or columns of another type."""
+        """Encode a table as rows of numbers, float32: scaled numbers, unscaled inputs, then category codes.
+
+        Raises DataError for missing columns, or columns of another type than in training.
+        """
         out = np.empty((rows, sum(self.shape)), np.float32)
         at, plain_at, code_at = 0, self.shape[0], self.shape[0] + self.shape[1]
         alike = dict[tuple[np.dtype[Any], type], list[tuple[int, NumberColumn, ColumnValues]]]()
@@ -623,7 +635,7 @@ class Schema(Spec):
         return out
 
     def unseen(self, given: Mapping[str, ColumnValues]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-        """Yield each text column with a mask of the rows whose value did not occur in training."""
+        """Yield the name of each text column, and a mask of the rows whose value did not occur in training."""
         for column in self.columns:
             if isinstance(column, CategoryColumn):
                 yield column.name, column.new(given[column.name])

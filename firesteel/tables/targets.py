@@ -1,4 +1,4 @@
-"""Validation of the targets of several outputs, which lie side by side in a row."""
+"""Validation of the targets of networks with several outputs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -24,7 +24,7 @@ WRONG: Mapping[str, Wrong] = {
 
 
 class OutputRule(NamedTuple):
-    """The rule for the targets of an output.
+    """Rule for valid targets of one of a network's outputs, and the columns of y that hold them.
 
     Args:
         name: Name of the output.
@@ -40,7 +40,7 @@ class OutputRule(NamedTuple):
 
 
 def output_findings(y: Array, rules: Sequence[OutputRule], where: Callable[[int], str]) -> Findings:
-    """Return the invalid targets of each output.
+    """Return counts and first examples of invalid targets, by kind of error and output.
 
     Args:
         y: The targets of all outputs, (n, T).
@@ -60,7 +60,7 @@ def output_findings(y: Array, rules: Sequence[OutputRule], where: Callable[[int]
 
 
 def refuse_outputs(found: Findings, rows: int) -> None:
-    """Raise DataError if an output has invalid targets.
+    """Raise DataError if `output_findings` found invalid targets of an output.
 
     Args:
         found: The findings.

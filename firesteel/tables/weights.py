@@ -18,7 +18,9 @@ from firesteel.train.source import RowProfile
 def class_weights(
     given: Any, profile: RowProfile, objective: Objective, name: str = "class_weight"
 ) -> tuple[float, ...]:
-    """Return the weight of each class; "balanced" is n / (k n_c), as in scikit-learn.
+    """Return the weight of each class; "balanced" weights are those of scikit-learn.
+
+    Balanced: n / (k n_c) for class c, with n rows, n_c of them in class c, and k classes that occur.
 
     Args:
         given: "balanced"; a dictionary or pandas Series by class, 1 for missing classes; or an array or a list with
@@ -60,7 +62,7 @@ def class_weights(
 
 
 def _pairs(given: Any, classes: int, wrong: Callable[[str], ConfigError]) -> Iterable[tuple[Any, Any]]:
-    """Return the argument as pairs of a class and a weight."""
+    """Convert class weights, a dictionary, Series, array or list, to pairs of a class and its weight."""
     if hasattr(given, "items"):
         return given.items()
     if not isinstance(given, list | tuple) and getattr(given, "ndim", 0) != 1:
@@ -71,7 +73,7 @@ def _pairs(given: Any, classes: int, wrong: Callable[[str], ConfigError]) -> Ite
 
 
 def class_number(key: Any) -> int:
-    """Return a class number, also from text; negative if it is invalid."""
+    """Convert a number or text to a class number; the result is negative if it is not one."""
     try:
         return int(float(key)) if float(key).is_integer() else -1
     except (TypeError, ValueError, OverflowError):

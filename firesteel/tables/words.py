@@ -1,4 +1,4 @@
-"""The words of a table's columns as two arrays: their concatenated UTF-8, and the end of each word."""
+"""Storage of a table's vocabulary, the words of its text columns, as two arrays: UTF-8 bytes and word ends."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ CATEGORY = CategoryColumn.__name__
 
 
 def without_words(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Return a table's description with the number of words in place of the words, and the words as arrays."""
+    """Split a schema's configuration into one with only the numbers of words, and the words as arrays."""
     columns, words = list[dict[str, Any]](), list[bytes]()
     for column in table["columns"]:
         if column["type"] == CATEGORY:
@@ -30,7 +30,7 @@ def without_words(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
 
 
 def with_words(table: dict[str, Any], arrays: Mapping[str, Array], room: float = math.inf) -> dict[str, Any]:
-    """Return a table's description with the words that `without_words` took out.
+    """Insert the words into a schema's configuration: the inverse of `without_words`.
 
     Raises ValueError, or another of WRONG, if they do not fit together, or would take more memory than `room` bytes.
     """
@@ -55,7 +55,7 @@ def with_words(table: dict[str, Any], arrays: Mapping[str, Array], room: float =
 
 
 def memory_of(count: int, text: Array) -> int:
-    """Return an upper bound of the memory of so many words as Python objects, in addition to their UTF-8."""
+    """Return an upper bound of the bytes that `count` words take as Python strings, beyond their UTF-8 `text`."""
     if (text < 0x80).all():
         return 72 * count
     width = 4 if (text >= 0xF0).any() else 2 if (text >= 0xC4).any() else 1
