@@ -84,7 +84,8 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
     if kind not in kinds or not 1 <= array.ndim <= MAX_DIMENSIONS:
         known = ", ".join(str(kind.newbyteorder("=")) for kind in kinds)
         raise DataError(
-            f"{path}: IDX holds 1 to {MAX_DIMENSIONS} dimensions of {known}, not {array.dtype} of {array.shape}",
+            f"{path}: IDX holds 1 to {MAX_DIMENSIONS} dimensions of {known}, "
+            f"not {array.dtype} of shape {array.shape}",
             code="data-shape",
         )
     with written(path_of(path)) as file:
@@ -100,7 +101,7 @@ def read_pinned(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
     array, found = _idx(path)
     if found != sha256:
         raise DataError(
-            f"{path}: expected unpacked content with SHA-256 {sha256}, found {found}; {remedy}",
+            f"{path}: expected decompressed content with SHA-256 {sha256}, found {found}; {remedy}",
             code="data-hash",
         )
     return array
@@ -125,13 +126,15 @@ def _idx(path: Path) -> tuple[NDArray[Any], str]:
         most = packed.size * GZIP_TIMES if packed else os.fstat(file.fileno()).st_size
 
         def refuse(at: int, expected: str, found: str) -> DataError:
-            where = "unpacked byte" if packed else "byte"
+            where = "decompressed byte" if packed else "byte"
             return DataError(f"{path}: {where} {at}: expected {expected}, found {found}", code="data-idx")
 
         magic = file.read(4)
         if len(magic) < 4 or magic[:2] != b"\0\0":
             page = " (a web page?)" if magic.lstrip().startswith(b"<") else ""
-            raise refuse(0, "the IDX header 00 00 type dimensions", (magic.hex(" ") or "nothing") + page)
+            raise refuse(
+                0, "the IDX header (bytes 0, 0, type, number of dimensions)", (magic.hex(" ") or "nothing") + page
+            )
         if magic[2] not in TYPES:
             known = ", ".join(f"{code:02x}" for code in TYPES)
             raise refuse(2, f"a type byte, one of {known}", f"{magic[2]:02x}")
@@ -139,13 +142,13 @@ def _idx(path: Path) -> tuple[NDArray[Any], str]:
             raise refuse(3, f"1 to {MAX_DIMENSIONS} dimensions", str(magic[3]))
         sizes = file.read(4 * magic[3])
         if len(sizes) < 4 * magic[3]:
-            raise refuse(4, f"{4 * magic[3]} bytes of dimensions", f"{len(sizes)} bytes")
+            raise refuse(4, f"{4 * magic[3]} bytes of dimensions (their sizes)", f"{len(sizes)} bytes")
 
         dtype, start = np.dtype(TYPES[magic[2]]), 4 + len(sizes)
         shape = struct.unpack(f">{magic[3]}I", sizes)
         # an empty dimension counts as 1: NumPy also refuses empty arrays whose other sizes overflow
         if (declared := dtype.itemsize * math.prod(max(1, size) for size in shape)) > MAX_BYTES:
-            raise refuse(4, f"dimensions of at most {MAX_BYTES} bytes", f"{shape}, {declared} bytes")
+            raise refuse(4, f"an array of at most {MAX_BYTES} bytes", f"{shape}, {declared} bytes")
         expected = f"{declared} bytes of data for dimensions {shape}"
         if declared > most and 0 not in shape:
             less = "a file too small for them" if packed else f"only {most - start}"
@@ -155,8 +158,8 @@ def _idx(path: Path) -> tuple[NDArray[Any], str]:
             raise refuse(start + done, expected, f"only {done}")
         if file.read(1):
             if packed and packed.members > 1:
-                raise packed.damaged("the end of the data, found another member after the stream")
-            raise refuse(start + done, "the end of the data (dimensions x size)", "more bytes")
+                raise packed.damaged("the end of the data, found another compressed stream after it")
+            raise refuse(start + done, "the end of the data that the header declares", "more bytes")
     content = hashlib.sha256(magic + sizes)
     content.update(array.reshape(-1).view(np.uint8).data)
     return array.astype(dtype.newbyteorder("="), copy=False), content.hexdigest()
@@ -229,7 +232,7 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[NDArray[Any], NDArray[Any] |
                 if "x" not in names:
                     held = ", ".join(names)[:200].encode("unicode_escape").decode() or "nothing"
                     raise DataError(
-                        f'{path}: holds {held}: name the rows "x" and their labels "y"', code="data-numpy"
+                        f'{path}: holds {held}: name the array of rows "x" and that of labels "y"', code="data-numpy"
                     )
                 for info in archive.infolist():  # checks that both copies of the name agree
                     archive.open(info).close()
@@ -278,10 +281,10 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
     info = next(info for info in archive.infolist() if info.filename.removesuffix(".npy") == name)
     where = f"{path}, array {name!r}"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
-        raise _damaged(where, "it is compressed or encrypted in a way that NumPy does not support")
+        raise _damaged(where, "the array is compressed or encrypted in a way that NumPy does not support")
     if info.file_size > max(UNPACKED, TIMES * info.compress_size):
         raise DataError(
-            f"{where}: {info.compress_size:,} bytes would decompress to {info.file_size:,}: write it with np.savez",
+            f"{where}: {info.compress_size:,} bytes would decompress to {info.file_size:,} bytes: use np.savez",
             code="data-size",
         )
     with archive.open(info) as file:
@@ -298,17 +301,17 @@ def _array(file: IO[bytes], size: int, where: str) -> NDArray[Any]:
         raise _damaged(where, error) from None
     if dtype.kind not in "biufSU" or not dtype.itemsize:
         raise DataError(
-            f"{where}: is not an array of numbers ({str(dtype)[:60]}), or is damaged: save one with np.save",
+            f"{where}: is damaged, or no array of numbers or text ({str(dtype)[:60]}): use np.save",
             code="data-numpy",
         )
     there, declared = size - file.tell(), dtype.itemsize * math.prod(shape)
     # an empty dimension counts as 1: NumPy also refuses empty arrays whose other sizes overflow
     least = dtype.itemsize * math.prod(max(1, side) for side in shape)
     if declared != there or least > 2**62 or not all(side >= 0 for side in shape):
-        raise _damaged(where, f"{str(shape)[:60]} of {dtype} takes {str(declared)[:30]} bytes, but there are {there}")
+        raise _damaged(where, f"{str(shape)[:60]} of {dtype} needs {str(declared)[:30]} bytes, found {there}")
     array = np.empty(shape[::-1] if fortran else shape, dtype)
     if (done := fill(array, file.read)) < array.nbytes:
-        raise _damaged(where, f"it ends after {done} of {array.nbytes} bytes")
+        raise _damaged(where, f"the data ends after {done} of {array.nbytes} bytes")
     if dtype.kind == "U":
         letters = array.reshape(-1).view(np.dtype(np.uint32).newbyteorder(dtype.byteorder))
         if ((letters > LAST_LETTER) | (letters >> 11 == 0xD800 >> 11)).any():

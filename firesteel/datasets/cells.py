@@ -44,7 +44,7 @@ def read_cells(
     for name, cells in chunks(path, columns):
         parts[name].append(values_of(cells, name in text))
     if not any(parts.values()):
-        raise DataError(f"{path}: there is no row below the header: give at least one", code="data-empty")
+        raise DataError(f"{path}: contains no rows below the header: give at least one", code="data-empty")
     kinds = {name: {one.kind for one in found if not one.absent.all()} for name, found in parts.items()}
     mixed = [name for name, found in kinds.items() if len(found) > 1 and not any(found <= two for two in TOGETHER)]
     for name in mixed:

@@ -114,7 +114,7 @@ def _too_long(path: Path, name: str) -> DataError:
     line, cell, count, rows = find_cell(path, name, lambda cell: len(cell) > LETTERS)
     return DataError(
         f"{path}, line {line}: column {name!r} holds {len(cell):,} characters, {cell[:30]!r}...; {count:,} of "
-        f"{rows:,} rows have more than {LETTERS}: networks need numbers, or short text as labels: choose other "
+        f"{rows:,} rows have longer text than {LETTERS} characters, the maximum for a column: choose other "
         "columns with --features",
         code="data-text",
     )
@@ -209,7 +209,7 @@ def _undecodable(path: Path) -> DataError:
                 first = first or f", line {line}: byte {error.start + 1} is {text[error.start]:02x}"
                 bad += 1
     return DataError(
-        f"{path}{first}, which is not UTF-8; {bad:,} of {line:,} lines are like that: save the file as UTF-8",
+        f"{path}{first}, which is not UTF-8; {bad:,} of {line:,} lines have this error: save the file as UTF-8",
         code="data-csv",
     )
 
@@ -260,7 +260,7 @@ def _rows(path: Path, reader: Any, width: int) -> Iterator[tuple[int, list[str]]
         line, cells = ragged
         raise DataError(
             f"{path}, line {line}: {cells} cells, but the header has {width} columns; {bad:,} of {seen:,} rows are "
-            "like that: quote cells that contain commas, and give every row the same number of cells",
+            "of another width: quote cells that contain commas, and give every row the same number of cells",
             code="data-csv",
         )
 
@@ -294,8 +294,8 @@ def _joined(path: Path, name: str, arrays: list[Column]) -> Column:
     if column.dtype.kind == "U" and (column == "").any():
         line, _, count, seen = find_cell(path, name, lambda cell: not cell)
         raise DataError(
-            f"{path}, line {line}: column {name!r} is empty; {count:,} of {seen:,} rows are like that: fill it in, "
-            "drop those rows, or choose other columns with --features",
+            f"{path}, line {line}: column {name!r} is empty; {count:,} of {seen:,} rows have no value in it: fill "
+            "them in, drop these rows, or choose other columns with --features",
             code="data-missing-value",
         )
     return column

@@ -163,7 +163,7 @@ def refuse_rows(path: Path | str, column: str, wrong: NDArray[np.bool_], what: s
     if wrong.any():
         raise DataError(
             f"{path}: column {column!r} holds {what} at row {int(wrong.argmax())}; {int(wrong.sum()):,} of "
-            f"{len(wrong):,} rows are like that: {remedy}",
+            f"{len(wrong):,} rows have such values: {remedy}",
             code=code,
         )
 
@@ -250,14 +250,14 @@ class _Members(io.RawIOBase):
             try:
                 more = self.inner.decompress(packed, len(buffer) - len(out))
             except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
-                raise self.damaged(f"an intact stream, found damage ({error})") from None
+                raise self.damaged(f"an intact compressed stream, found damage ({error})") from None
             if wants and not packed and not more and not self.inner.eof:
-                raise self.damaged("more of the stream, found the end of the file")
+                raise self.damaged("more compressed data, found the end of the file")
             out += more
         buffer[: len(out)] = out
         self.at += len(out)
         if self.at > self.most:
-            what = f"{self.size:,} bytes decompress to more than {self.most:,}: decompress it first if that is right"
+            what = f"{self.size:,} bytes decompress to more than {self.most:,}: decompress it first if you trust it"
             raise DataError(f"{self.path}: {what}", code="data-size")
         return len(out)
 
@@ -273,13 +273,15 @@ class _Members(io.RawIOBase):
         if not rest:
             return False
         if not rest.startswith(self.magic):
-            raise self.damaged("the end of the file, found bytes after the stream")
+            raise self.damaged("the end of the file, found bytes after the compressed stream")
         self.inner, self.members, self.rest = self.fresh(), self.members + 1, rest
         return True
 
     def damaged(self, what: str) -> DataError:
         """Return the DataError for damaged content; `what` says what was expected and what was read."""
-        message = f"{self.path}: {self.kind}, after unpacked byte {self.at}: expected {what}; download the file again"
+        message = (
+            f"{self.path}: {self.kind}, after decompressed byte {self.at}: expected {what}; download the file again"
+        )
         return DataError(message, code=f"data-{self.kind}")
 
 

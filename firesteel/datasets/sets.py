@@ -76,9 +76,9 @@ class Pinned:
 
     def _missing(self, folder: Path, name: str) -> NoReturn:
         wanted = " or ".join(name + end for end in self.endings)
-        found = f"no {wanted} in it" if folder.is_dir() else "no such folder"
+        found = f"no file {wanted}" if folder.is_dir() else "no such folder"
         raise DataError(
-            f"{folder}: {found}; FIRESTEEL_DATA is set, so {self.title} is read only from there: put the four "
+            f"{folder}: {found}; FIRESTEEL_DATA is set, so {self.title} is read only from this folder: put the four "
             f"{self.title} files there, or unset FIRESTEEL_DATA to download them",
             code="data-missing",
         )
@@ -118,9 +118,11 @@ def _fetch(url: str) -> bytes:
             if len(content) > MAX_DOWNLOAD:
                 raise DataError(f"{url}: expected at most {MAX_DOWNLOAD} bytes, found more", code="data-download")
             if time.monotonic() > end:
-                raise DataError(f"{url}: only {len(content)} bytes in {MAX_SECONDS} s", code="data-download")
+                raise DataError(
+                    f"{url}: too slow, only {len(content)} bytes in {MAX_SECONDS} s", code="data-download"
+                )
         if answer.length:
-            raise DataError(f"{url}: ended {answer.length} bytes before its end", code="data-download")
+            raise DataError(f"{url}: the download stopped {answer.length} bytes before the end", code="data-download")
     return bytes(content)
 
 
@@ -284,8 +286,8 @@ SETS: dict[str, DataSet] = {
         (8, 8),
         16,
         "digits",
-        "1,438 and 359 handwritten digits of 8 x 8 pixels",
-        "the package; Alpaydin and Kaynak 1998, UCI, DOI 10.24432/C50P49",
+        "1,438 training and 359 test images of handwritten digits, 8 x 8 pixels",
+        "part of the package; Alpaydin and Kaynak 1998, UCI, DOI 10.24432/C50P49",
         "CC BY 4.0",
     ),
     "fashion-mnist": DataSet(
@@ -293,7 +295,7 @@ SETS: dict[str, DataSet] = {
         (28, 28),
         255,
         "fashion-mnist",
-        "60,000 and 10,000 pictures of clothing, of 28 x 28 pixels",
+        "60,000 training and 10,000 test images of clothing, 28 x 28 pixels",
         "$FIRESTEEL_DATA/fashion-mnist, or downloaded once from two mirrors; Zalando 2017, arXiv:1708.07747",
         "MIT",
         CLASSES,
@@ -303,7 +305,7 @@ SETS: dict[str, DataSet] = {
         (28, 28),
         255,
         "mnist-digits",
-        "60,000 and 10,000 handwritten digits of 28 x 28 pixels",
+        "60,000 training and 10,000 test images of handwritten digits, 28 x 28 pixels",
         "$FIRESTEEL_DATA/mnist, or downloaded once from two mirrors; LeCun and Cortes",
         "CC BY-SA 3.0",
     ),

@@ -83,7 +83,7 @@ def read_libsvm(
     width = largest if inputs is None else inputs
     size, most = 8 * width * len(rows), max(FREELY, DENSER * read)
     if size > min(MOST_BYTES, most):
-        words = f"{MOST_BYTES >> 30} GiB" if size > MOST_BYTES else f"{DENSER:,} times its text"
+        words = f"{MOST_BYTES >> 30} GiB" if size > MOST_BYTES else f"{DENSER:,} times the file's text"
         raise DataError(
             f"{path}, line {line}: with index {width:,}, {len(rows):,} dense rows take more than {words}: use fewer "
             "rows, or --engine spark",
@@ -102,14 +102,14 @@ def _libsvm_row(text: bytes, inputs: int | None) -> tuple[float, NDArray[np.int6
     label, *pairs = re.sub(QUERY, b"", text).replace(b":", b" ").split()
     at, values = np.array([*map(int, pairs[::2])], np.int64), np.array([*map(float, pairs[1::2])], np.float64)
     if len(at) and at[0] < 1:
-        raise ValueError("index 0, but LIBSVM counts from 1: add 1 to every index")
+        raise ValueError("index 0, but LIBSVM indices start at 1: add 1 to every index")
     if (np.diff(at) <= 0).any():
         where = int((np.diff(at) <= 0).argmax())
         raise ValueError(f"index {at[where + 1]} comes after {at[where]}: indices must increase within a line")
     if not np.isfinite(values).all() or not math.isfinite(float(label)):
-        raise ValueError("a number too large for float64")
+        raise ValueError("a number is too large for float64")
     if inputs is not None and len(at) and at[-1] > inputs:
-        raise ValueError(f"index {at[-1]}, but there are {inputs} inputs")
+        raise ValueError(f"index {at[-1]} is above the number of inputs, {inputs}")
     return float(label), at, values
 
 
@@ -218,7 +218,7 @@ def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:
         width = len(row)
         return row
 
-    remedy = "separate numbers by spaces, the same count on every line"
+    remedy = "separate numbers by spaces, and write the same number of them on every line"
     return np.stack([row for _, row in parsed_lines(path_of(path), parse, "data-numbers", remedy)])
 
 
@@ -234,7 +234,7 @@ def _row(text: bytes, width: int | None) -> NDArray[np.float64]:
         wrong = next((word for word in words if not is_number(word.decode("ascii", "replace"))), b"")
         raise ValueError(f"{_shown(wrong)} is not a finite number")
     if width is not None and len(row) != width:
-        raise ValueError(f"{len(row)} numbers, but the first line has {width}")
+        raise ValueError(f"the line has {len(row)} numbers, but the first line has {width}")
     return row
 
 
@@ -274,12 +274,13 @@ def _flat(rows: NDArray[Any], width: int | None) -> NDArray[Any]:
     values = math.prod(rows.shape[1:])
     if rows.ndim < 2 or not values:
         raise DataError(
-            f"a part is {rows.dtype} of shape {rows.shape}: it must be rows of numbers", code="data-shape"
+            f"an array in parts is {rows.dtype} of shape {rows.shape}: it must hold rows of numbers",
+            code="data-shape",
         )
     flat = rows.reshape(len(rows), values)
     if width not in (None, flat.shape[1]):
         raise DataError(
-            f"a part has rows of {flat.shape[1]} values, but earlier ones have {width}", code="data-shape"
+            f"an array in parts has {flat.shape[1]} values per row, but earlier ones have {width}", code="data-shape"
         )
     return flat
 

@@ -61,13 +61,13 @@ class Arrays:
         self.parts = (slice(0, last), slice(last, None)) if out is None else (~out, out)
         if not self.train:
             raise DataError(
-                f"{names['features']} has {len(self.x):,} rows, which leaves none to train on: give more rows"
+                f"{names['features']} has {len(self.x):,} rows, so no training rows remain: give more rows"
                 + (f", or a validation_split below {split:g}" if len(self.x) else ""),
                 code="data-empty",
             )
         if split and self.train == len(self.x):
             raise DataError(
-                f"validation_split={split:g} of {len(self.x):,} rows is less than one row: raise it, or leave it out",
+                f"validation_split={split:g} of {len(self.x):,} rows is less than one row: increase it, or omit it",
                 code="data-empty",
             )
 
@@ -84,9 +84,9 @@ class Arrays:
         middle = self.profile().centre.features
         out = HoldOut(fold=(fold, folds)).rows(self.keys, self.y)
         if out.all() or not out.any():
-            what = "to train on" if out.all() else "to validate"
+            what = "training" if out.all() else "validation"
             raise DataError(
-                f"member {fold} of {folds} has no rows {what} among {len(out):,}: give fewer members",
+                f"ensemble member {fold} of {folds} has no {what} rows ({len(out):,} rows in all): use fewer members",
                 code="data-empty",
             )
         made = copy.copy(self)

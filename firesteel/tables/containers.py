@@ -51,7 +51,7 @@ def columns_of(x: Any, kinds: Mapping[str, str] | None = None) -> tuple[dict[str
         named = [(name, x[name]) for name in x.columns]
     names = [name for name, _ in named]
     if bad := [name for name in names if not isinstance(name, str)]:
-        raise DataError(f"a column is called {bad[0]!r}: names must be text, so rename it", code="data-column")
+        raise DataError(f"a column is called {bad[0]!r}: column names must be text, so rename it", code="data-column")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"two columns are called {twice!r}: rename one", code="data-column")
@@ -65,7 +65,7 @@ def columns_of(x: Any, kinds: Mapping[str, str] | None = None) -> tuple[dict[str
     for name, kind in (kinds or {}).items():
         if kind != "category" or name not in found:
             raise ConfigError(
-                f"the kind of column {name!r} is {kind!r}: it must be 'category'"
+                f"the kind of column {name!r} is {kind!r}: the only kind that can be set is 'category'"
                 if kind != "category"
                 else f"there is no column {name!r}: {nearest(name, names)}the columns are {', '.join(names[:20])}",
                 code="config-value",
@@ -98,7 +98,8 @@ def values_of(column: Any, name: str) -> ColumnValues:
     array = _array(np.ma.getdata(array) if missing is not None else array, name)
     if array.ndim != 1:
         raise DataError(
-            f"column {name!r} has {array.ndim} axes: a table's columns have one value per row", code="data-shape"
+            f"column {name!r} has {array.ndim} axes: give a column with one axis, one value per row",
+            code="data-shape",
         )
     if missing is None:
         return _plain(array, name)
@@ -161,8 +162,8 @@ def _chosen(values: ColumnValues, codes: npt.NDArray[Any], gone: npt.NDArray[np.
 
 def _unfit(name: str, what: str) -> DataError:
     return DataError(
-        f"column {name!r} holds values of type {what}: tables take numbers, text, booleans, dates and times, one "
-        "kind per column",
+        f"column {name!r} holds values of type {what}: a column must hold numbers, text, booleans, dates or times, "
+        "all of one kind",
         code="data-type",
     )
 
@@ -263,7 +264,8 @@ def _datetimes(array: npt.NDArray[Any], gone: npt.NDArray[np.bool_], name: str) 
     aware = {one.tzinfo is not None for one in array[~gone]}
     if len(aware) > 1:
         raise DataError(
-            f"column {name!r} holds times with and without a zone: give all of them a zone, or none", code="data-type"
+            f"column {name!r} holds times with and without a zone: add a time zone to all, or to none",
+            code="data-type",
         )
     begin = EPOCH.replace(tzinfo=datetime.UTC) if True in aware else EPOCH
     us = [0 if out else (one - begin) // MICROSECOND for one, out in zip(array, gone, strict=True)]

@@ -55,13 +55,13 @@ def rows_of(
     for part, array, most, code in (("label", targets, 2, "len(y), -1"), ("weight", weights, 1, "-1")):
         name, write = names[part], f"write {NAMES[part]}.reshape"
         if not array.ndim:
-            raise _refused(f"{name} is a single number: give one per row")
+            raise _refused(f"{name} is a single number: give one number per row")
         if array.ndim > most:
-            raise _refused(f"{name} has {array.ndim} axes, but must have {most}: {write}({code})")
+            raise _refused(f"{name} has {array.ndim} axes, but must have at most {most}: {write}({code})")
         if len(array) != len(features):
             counts = f"{names['features']} has {len(features):,} rows, but {name} has {len(array):,}"
             hint = f": {write}(-1)" if array.shape == (1, len(features)) else ""
-            what = f"{counts}: give the same number of both{hint}"
+            what = f"{counts}: both must have the same number of rows{hint}"
             raise _refused(what, "data-lengths")
     return features, targets[:, None] if targets.ndim == 1 else targets, weights
 
@@ -75,7 +75,7 @@ def features_of(x: Any, name: str = "x", inputs: int | None = None) -> Features:
         return _sparse(x.tocsr(), name)
     array = _numbers(name, x)
     if array.ndim != 2:
-        what = f"{name} has shape {array.shape}: networks take rows of numbers, (rows, inputs)"
+        what = f"{name} has shape {array.shape}: it must be rows of numbers, (rows, inputs)"
         raise _refused(f"{what}: {_rows(array, inputs)}")
     if not array.shape[1]:
         raise _refused(f"{name} has no columns: give at least one")
@@ -123,7 +123,7 @@ def _rows(array: npt.NDArray[Any], inputs: int | None) -> str:
         both = f"for rows with one number each write {column}, for one row {row}"
         return f"write {column}" if inputs == 1 else f"for one row write {row}" if inputs == len(array) else both
     if array.ndim == 3 and len(array) == 1 and inputs in (None, array.shape[2]):
-        return "write x[0]" if inputs else f"for the rows in it write x[0], for one row {each}"
+        return "write x[0]" if inputs else f"if x[0] holds the rows write x[0], if x is one row {each}"
     return f"write x.reshape(-1, {inputs})" if inputs == array.shape[-1] else f"write {each}"
 
 
@@ -187,12 +187,12 @@ def _converted(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
             return array.astype(np.float64)
     bad = [(row, item) for row, value in enumerate(array) for item in _items(value) if not _is_number(item)]
     if not bad:
-        raise _refused(f"{name} is ragged: its rows are lists that must have the same length: use np.stack")
+        raise _refused(f"{name} is ragged: make all rows, which are lists, equally long and use np.stack")
     (row, item), count = bad[0], len({row for row, _ in bad})
-    rows = f"similar values in {count:,} of {len(array):,} rows"
+    rows = f"{count:,} of {len(array):,} rows hold values that are not numbers"
     time = "m" if hasattr(item, "total_seconds") else "M" if hasattr(item, "isoformat") else ""
     kind = time or ("c" if isinstance(item, complex) else "O")
-    raise _no_numbers(f"{name} holds {str(item)[:100]!r} at row {row}, and {rows}", kind)
+    raise _no_numbers(f"{name} holds {str(item)[:100]!r} at row {row}; {rows}", kind)
 
 
 def _items(value: Any) -> Any:

@@ -156,7 +156,7 @@ class Importances:
         found = f"loss {self.loss:.4g} over {self.sampled:,} rows"
         what = f"{found}; importance: rise of the loss when a column is shuffled"
         more = [f"... and {len(ordered) - SHOWN:,} more"] if len(ordered) > SHOWN else []
-        more += [f"{self.untried:,} columns with lower sensitivity were not tried"] if self.untried else []
+        more += [f"{self.untried:,} columns with lower sensitivity were not shuffled"] if self.untried else []
         return "\n".join([f"{what}, mean of {self.shuffles}", *shown, *more])
 
 

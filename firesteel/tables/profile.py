@@ -124,7 +124,7 @@ class Extent(NamedTuple):
             if not any(kinds <= set(alike) for alike in (NUMBERS, WORDS)):
                 shown = " and ".join(sorted(kinds))
                 raise DataError(
-                    f"column {name!r} holds {shown} values: a table's column must have one kind of values",
+                    f"column {name!r} holds {shown} values: all values of a column must be of one kind",
                     code="data-type",
                 )
             kinds = {"float"} if kinds <= set(NUMBERS) else {WRITTEN}
@@ -409,7 +409,7 @@ def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = 
         DataError: If there are no rows, or no column can be learned from.
     """
     if not profile.rows:
-        raise DataError("the table has no rows: give some", code="data-empty")
+        raise DataError("the table has no rows: give at least one", code="data-empty")
     numbers = sum(extent.kind not in WORDS for extent in profile.extents.values())
     usual = min(max(FEWEST_BINS, profile.rows // ROWS_A_BIN), ALL_BINS // max(1, numbers))
     most = profile.most_levels()
@@ -429,7 +429,9 @@ def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = 
             found.append(learned)
     if not found:
         shown = "; ".join(f"{name}: {why}" for name, why in left_out[:5]) or "there are no columns"
-        raise DataError(f"no column can be used ({shown}): give other columns", code="data-column")
+        raise DataError(
+            f"no column can be used ({shown}): add columns whose values vary and repeat", code="data-column"
+        )
     return Schema(tuple(found), tuple(left_out))
 
 

@@ -140,7 +140,7 @@ def _name(given: Any) -> str:
 def _centre(given: Any) -> float:
     value = whole(given) if whole(given) is not None else finite(given)
     if value is None or not math.isfinite(value):
-        raise _refused(f"centre is {given!r}: it must be a finite number")
+        raise _refused(f"column has the centre {given!r}: it must be a finite number")
     return value
 
 
@@ -151,16 +151,16 @@ def _edges(given: Any) -> tuple[float, ...]:
 def _values(given: Any) -> tuple[float, ...]:
     levels = tuple(_centre(one) for one in _listed(given, "levels"))
     if any(a >= b for a, b in itertools.pairwise(levels)):
-        raise _refused("levels of a number must be ascending")
+        raise _refused("numeric column must have its levels in ascending order")
     return levels
 
 
 def _words(given: Any) -> tuple[str, ...]:
     levels = _listed(given, "levels")
     if len(levels) > MOST_LEVELS or not all(isinstance(one, str) and len(one) <= LONGEST for one in levels):
-        raise _refused(f"levels must be words, at most {MOST_LEVELS:,} and of at most {LONGEST} characters")
+        raise _refused(f"text column must have at most {MOST_LEVELS:,} levels, words of at most {LONGEST} characters")
     if any(a >= b for a, b in itertools.pairwise(map(encoded, levels))):
-        raise _refused("levels must be ascending, in the order of their UTF-8")
+        raise _refused("text column must have its levels in ascending order of their UTF-8 bytes")
     return levels
 
 
@@ -169,21 +169,21 @@ def _hashes(given: Any) -> tuple[int, ...] | None:
         return None
     found = tuple(whole(one) for one in _listed(given, "rare words"))
     if len(found) > MOST_RARE or not all(one is not None and one >= 0 for one in found):
-        raise _refused(f"rare words must be hashes, at most {MOST_RARE:,}")
+        raise _refused(f"rare words must be hashes (integers of at least 0), at most {MOST_RARE:,} per column")
     return found  # type: ignore[return-value]
 
 
 def _days(given: Any) -> tuple[int, ...]:
     days = tuple(whole(one) for one in _listed(given, "days"))
     if len(days) > MOST_LEVELS or None in days or any(a >= b for a, b in itertools.pairwise(days)):  # type: ignore[operator]
-        raise _refused(f"days must be ascending integers, at most {MOST_LEVELS:,}")
+        raise _refused(f"time column must have at most {MOST_LEVELS:,} days, integers in ascending order")
     return days  # type: ignore[return-value]
 
 
 def _cycles(given: Any) -> tuple[str, ...]:
     names = _listed(given, "cycles")
     if not all(isinstance(one, str) and one in CYCLES for one in names):
-        raise _refused(f"cycles are {given!r}: they must be among {', '.join(CYCLES)}")
+        raise _refused(f"time column has the cycles {given!r}: allowed are {', '.join(CYCLES)}")
     return tuple(one for one in CYCLES if one in names)
 
 
@@ -261,7 +261,7 @@ class NumberColumn(TableColumn):
     """
 
     centre: float = choice(0.0, _centre)
-    scale: float = number(1.0, above=0.0, why="it divides")
+    scale: float = number(1.0, above=0.0, why="centred values are divided by scale")
     edges: tuple[float, ...] = choice((), _edges)
     missing: bool = flag(False)
     levels: tuple[float, ...] = choice((), _values)
@@ -400,8 +400,8 @@ def clock(zone: str) -> datetime.tzinfo:
         return datetime.UTC if zone in ("UTC", "Z") else zoneinfo.ZoneInfo(zone)
     except (LookupError, ValueError, OSError):
         raise ConfigError(
-            f"unknown time zone {zone!r}: use one such as 'Europe/Zurich' or '+01:00'; if the machine has no time "
-            "zones, pip install tzdata",
+            f"unknown time zone {zone!r}: use one such as 'Europe/Zurich' or '+01:00'; if the machine has no "
+            "time-zone data, pip install tzdata",
             code="config-value",
         ) from None
 
@@ -428,7 +428,7 @@ class TimeColumn(TableColumn):
 
     kind: str = word(*TIMES)
     centre: int = integer(0, low=-(2**63), why="centre is a time in microseconds")
-    scale: float = number(1.0, above=0.0, why="it divides")
+    scale: float = number(1.0, above=0.0, why="centred values are divided by scale")
     edges: tuple[float, ...] = choice((), _edges)
     missing: bool = flag(False)
     cycles: tuple[str, ...] = choice((), _cycles)
@@ -534,7 +534,7 @@ column_of = resolver("a column", TableColumn, COLUMNS)
 def _pair(given: Any) -> tuple[str, str]:
     pair = _listed(given, "left_out")
     if len(pair) != 2 or not all(isinstance(one, str) for one in pair):
-        raise _refused("left_out must be pairs of a column and the reason")
+        raise _refused("left_out must be pairs of a column name and a reason")
     return pair
 
 
@@ -644,7 +644,7 @@ class Schema(Spec):
         values = given.get(column.name)
         if values is None:
             raise DataError(
-                f"there is no column {column.name!r}, which the model was trained on: it needs "
+                f"there is no column {column.name!r}, which the model was trained on: give its columns, "
                 f"{', '.join(self.names[:20])}",
                 code="data-column",
             )

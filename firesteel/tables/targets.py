@@ -75,6 +75,6 @@ def refuse_outputs(found: Findings, rows: int) -> None:
             )
             raise DataError(
                 f"the target of output {name!r} holds {what}: {finding.value} at {finding.where}; "
-                f"{finding.rows:,} of {rows:,} rows are like that.  To do: {remedy}.",
+                f"{finding.rows:,} of {rows:,} rows have this error.  To do: {remedy}.",
                 code=f"data-{code}",
             )

@@ -40,10 +40,10 @@ def class_weights(
     classes, columns = max(2, outputs), loss.columns(outputs)
     if loss.targets == "real" or (columns > 1 and loss.link is not Softmax):
         what = f"{type(loss).__name__} with {outputs} outputs"
-        raise wrong(f" needs targets that are classes, not {what}: use sample_weight")
+        raise wrong(f" needs a loss for classes, not {what}: use sample_weight instead")
     if isinstance(given, str) and given == "balanced":
         if columns > 1:
-            raise wrong("='balanced' needs class numbers: use them with sparse_categorical_crossentropy")
+            raise wrong("='balanced' needs class numbers as targets: use sparse_categorical_crossentropy")
         rows = [profile.classes[number].rows if number in profile.classes else 0 for number in range(classes)]
         seen = sum(1 for count in rows if count)
         return tuple(profile.rows / (seen * count) if count else 1.0 for count in rows)

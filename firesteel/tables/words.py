@@ -36,7 +36,7 @@ def with_words(table: dict[str, Any], arrays: Mapping[str, Array], room: float =
     """
     ends, text = (arrays.get(name, np.empty(0, kind)) for name, kind in WORDS.items())
     if len(text) != (ends[-1] if len(ends) else 0) or (ends[1:] < ends[:-1]).any():
-        raise ValueError("its words are not contiguous")
+        raise ValueError("the vocabulary's words are not contiguous")
     if memory_of(len(ends), text) > room:
         raise ValueError("it has too many words")
     data, columns, at, start = text.data, list[Any](), 0, 0
@@ -44,7 +44,7 @@ def with_words(table: dict[str, Any], arrays: Mapping[str, Array], room: float =
         if column["type"] == CATEGORY:
             count = whole(column["levels"])
             if count is None or not 0 <= count <= min(MOST_LEVELS, len(ends) - at):
-                raise ValueError("it has fewer words than its columns")
+                raise ValueError("the vocabulary lists fewer values than its columns have")
             places = [start, *ends[at : at + count].tolist()]
             levels = tuple([str(data[a:b], "utf-8", "surrogatepass") for a, b in itertools.pairwise(places)])
             column, at, start = {**column, "levels": levels}, at + count, places[-1]

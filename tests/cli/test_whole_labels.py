@@ -192,7 +192,7 @@ def test_texts_that_may_be_classes_stay_some(tmp_path):
 
 @pytest.mark.parametrize("cell", ["", '""', "   "])
 def test_an_empty_cell_is_no_class(tmp_path, cell):
-    with pytest.raises(DataError, match="line 6: column 'y'.*2 of 10 rows are like that") as caught:
+    with pytest.raises(DataError, match="line 6: column 'y'.*2 of 10 rows ") as caught:
         load(csv(str)(tmp_path / "rows", holed(["cat", "dog"] * 5, cell)))
     assert caught.value.code == "data-missing-value"
 

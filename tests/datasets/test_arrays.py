@@ -46,7 +46,7 @@ def test_what_is_no_array_is_refused(tmp_path, kind):
 
 def test_what_is_no_pair_is_refused(tmp_path):
     np.savez(tmp_path / "other.npz", images=X)
-    with pytest.raises(DataError, match='holds images: name the rows "x"'):
+    with pytest.raises(DataError, match='holds images: name the array of rows "x"'):
         read_npz(tmp_path / "other.npz")
     np.save(tmp_path / "x.npy", X)
     (tmp_path / "x.npy").rename(tmp_path / "x.npz")

@@ -172,7 +172,7 @@ def test_r42_what_is_packed_and_cut_damaged_or_followed_by_more_is_refused(tmp_p
         assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
     for more in (b"junk", bytes(1), bytes(70_000)):
         path.write_bytes(whole + more)
-        with pytest.raises(DataError, match="found bytes after the stream") as caught:
+        with pytest.raises(DataError, match="found bytes after the compressed stream") as caught:
             read(path)
         assert caught.value.code == f"data-{packed}"
 
@@ -276,7 +276,7 @@ def vectors(place, *rows):
 @pytest.mark.parametrize("name", NO_VECTORS)
 def test_what_is_no_vector_of_sparks_is_refused_with_its_row(tmp_path, name):
     assert read_parquet(vectors(tmp_path, DENSE, SPARSE), ["a"])["a"].tolist() == [[0.5, 2.0], [0.0, 3.0]]
-    said = "column 'a' holds an invalid or damaged Spark vector at row 1; 1 of 3 rows are like that"
+    said = "column 'a' holds an invalid or damaged Spark vector at row 1; 1 of 3 rows have such values"
     with pytest.raises(DataError, match=said) as caught:
         read_parquet(vectors(tmp_path, DENSE, NO_VECTORS[name], SPARSE), ["a"])
     assert caught.value.code == "data-parquet"

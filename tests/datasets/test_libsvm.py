@@ -113,10 +113,10 @@ def test_it_reads_what_scikit_learn_reads(tmp_path):
 @pytest.mark.parametrize(
     "line, said",
     [
-        (b"1 0:2", "index 0, but LIBSVM counts from 1"),
+        (b"1 0:2", "index 0, but LIBSVM indices start at 1"),
         (b"1 3:1 2:1", "index 2 comes after 3"),
         (b"1 2:1 2:1", "index 2 comes after 2"),
-        (b"1 9:1", "index 9, but there are 5 inputs"),
+        (b"1 9:1", "index 9 is above the number of inputs, 5"),
         (b"a 1:1", "'a' is not a label"),
         (b"1 1:x", "'1:x' is not index:value"),
         (b"1 1:nan", "'1:nan' is not index:value"),

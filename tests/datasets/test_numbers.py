@@ -28,7 +28,11 @@ def test_spaces_and_line_ends_of_any_kind(tmp_path):
         (b"1 2\n3 1e999\n", "data-numbers", "line 2: '1e999'"),
         (b"1 2\n3 1_0\n", "data-numbers", "line 2: '1_0'"),
         (b"1 2\n\n3 4\n", "data-numbers", "line 2: the line is empty"),
-        (b"1 2\n3\n4 5 6\n7 8\n", "data-numbers", "line 2: 1 numbers, but the first line has 2; 2 of 4 lines"),
+        (
+            b"1 2\n3\n4 5 6\n7 8\n",
+            "data-numbers",
+            "line 2: the line has 1 numbers, but the first line has 2; 2 of 4 lines",
+        ),
         (b"1,2\n", "data-numbers", "line 1: '1,2'"),
         (b"1 \xff\n", "data-numbers", "line 1: '\\\\xff'"),
     ],

@@ -61,7 +61,7 @@ def test_no_rows_make_an_empty_file(tmp_path):
         ([np.zeros(3)], "rows of numbers"),
         ([np.zeros((3, 0))], "rows of numbers"),
         ([np.array([["a"]])], "they must be numbers"),
-        ([np.zeros((2, 3)), np.zeros((1, 4))], "rows of 4 values, but earlier ones have 3"),
+        ([np.zeros((2, 3)), np.zeros((1, 4))], "4 values per row, but earlier ones have 3"),
     ],
 )
 def test_what_is_no_table_is_refused_and_leaves_nothing(tmp_path, parts, said):

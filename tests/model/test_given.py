@@ -170,7 +170,7 @@ REFUSED = {
     "text": (pd.DataFrame({"a": ["1"] * ROWS}), "'1' at row 0", "class numbers, or"),
     "text among numbers": (
         holed(X, "2.5"),
-        "'2.5' at row 5, and similar values in 1 of 40 rows",
+        "'2.5' at row 5; 1 of 40 rows hold values that are not numbers",
         "class numbers, or",
     ),
     "bytes": (holed(X, b"2.5"), "b'2.5'", "class numbers, or"),
@@ -252,7 +252,7 @@ ADVICE = {
         "x[0]",
     ),
     "fit: rows in a list": (lambda m: m.fit([X], Y), "x has shape (1, 40, 3)", "write x[0]", "reshape(len"),
-    "fit: y is a single number": (lambda m: m.fit(X, 1), "y is a single number", "one per row", "axes"),
+    "fit: y is a single number": (lambda m: m.fit(X, 1), "y is a single number", "one number per row", "axes"),
     "fit: y in a list": (lambda m: m.fit(X, [Y]), "x has 40 rows, but y has 1", "write y.reshape(-1)", "axes"),
     "fit: y of three axes": (lambda m: m.fit(X, Y[:, None, None]), "y has 3 axes", "y.reshape(len(y), -1)", "x."),
     "fit: one weight": (
@@ -286,7 +286,12 @@ ADVICE = {
         "write x.reshape(1, -1)",
         "x.reshape(-1, 1)",
     ),
-    "evaluate: y is a single number": (lambda m: m.evaluate(X[:1], 1), "y is a single number", "one per row", "axes"),
+    "evaluate: y is a single number": (
+        lambda m: m.evaluate(X[:1], 1),
+        "y is a single number",
+        "one number per row",
+        "axes",
+    ),
 }
 """What is done, what is said to be wrong, the advice, and an advice that would lead the wrong way."""
 
@@ -315,7 +320,9 @@ def test_an_unbuilt_network_reports_both_meanings():
     model.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(DataError, match=r"x.reshape\(-1, 1\), for one row x.reshape\(1, -1\)"):
         model.fit(X[0], Y[:3])
-    with pytest.raises(DataError, match=r"for the rows in it write x\[0\], for one row x.reshape\(len\(x\), -1\)"):
+    with pytest.raises(
+        DataError, match=r"if x\[0\] holds the rows write x\[0\], if x is one row x.reshape\(len\(x\), -1\)"
+    ):
         model.fit([X], Y)
 
 

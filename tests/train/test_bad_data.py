@@ -139,7 +139,7 @@ STRUCTURE = {
     "missing y": (dict(x=X, y=None), "y is missing", "fit(x, y)"),
     "missing x": (dict(x=None), "x is missing", "fit(x, y)"),
     "ragged": (dict(x=[[1.0, 2.0, 3.0], [1.0]], y=[0, 1]), "x is ragged", "same number of values"),
-    "ragged objects": (dict(x=np.array([[1.0, 2.0, 3.0], [1.0]], object), y=[0, 1]), "x ", "same length"),
+    "ragged objects": (dict(x=np.array([[1.0, 2.0, 3.0], [1.0]], object), y=[0, 1]), "x ", "equally long"),
     "array of arrays": (dict(x=np.array([*map(list, X), None], object)[:-1]), "x ", ""),
     "unequal lengths": (dict(x=X, y=Y[:-1]), "x has 100 rows, but y has 99", "the same number"),
     "unequal weights": (
@@ -152,8 +152,8 @@ STRUCTURE = {
     "1-D x": (dict(x=X[:, 0]), "x has shape (100,)", "x.reshape(-1, 1)"),
     "3-D x": (dict(x=X[:, :, None]), "x has shape (100, 3, 1)", "x.reshape(len(x), -1)"),
     "a number": (dict(x=5.0), "x has shape ()", "rows of numbers"),
-    "3-D y": (dict(x=X, y=np.zeros((ROWS, 1, 1))), "y has 3 axes", "must have 2"),
-    "2-D weights": (dict(x=X, sample_weight=np.ones((ROWS, 1))), "sample_weight has 2 axes", "must have 1"),
+    "3-D y": (dict(x=X, y=np.zeros((ROWS, 1, 1))), "y has 3 axes", "must have at most 2"),
+    "2-D weights": (dict(x=X, sample_weight=np.ones((ROWS, 1))), "sample_weight has 2 axes", "must have at most 1"),
     "too wide": (dict(x=X[:, :2]), "x has 2 values per row, but the network takes 3", "input_dim=2"),
     "one-hot": (dict(x=X, y=np.eye(2)[Y]), "y has 2 values per row", "categorical_crossentropy for one-hot rows"),
     "all weights 0": (dict(x=X, sample_weight=np.zeros(ROWS)), "sample_weight is 0 in every row", "above 0"),
@@ -212,7 +212,7 @@ def test_a_share_that_holds_no_row_out_is_refused():
 
 
 def test_a_share_that_leaves_no_row_to_train_on_is_refused():
-    with pytest.raises(DataError, match="leaves none to train on.*validation_split below 0.999"):
+    with pytest.raises(DataError, match="so no training rows remain.*validation_split below 0.999"):
         trained().fit(X, Y, validation_split=0.999)
 
 
