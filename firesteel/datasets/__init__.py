@@ -1,4 +1,4 @@
-"""Data sets to try firesteel with, and readers and writers for files of rows.
+"""Example data sets, and functions that read and write data files: CSV, IDX, .npy, .npz, LIBSVM and text.
 
 Start with `load_digits`, which needs no network connection.  To read the source, start at `binary.py`.
 """

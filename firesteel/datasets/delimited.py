@@ -93,7 +93,7 @@ def numbers_of(path: Path, columns: Sequence[str], numbers: Collection[str]) -> 
 
 
 def _are_numbers(kinds: set[str]) -> bool:
-    """Return whether arrays of these NumPy dtype kinds join to a numeric or a boolean column."""
+    """Return whether arrays of these NumPy dtype kinds form a numeric or a boolean column."""
     return kinds <= {"i", "f"} or kinds == {"b"}
 
 

@@ -123,7 +123,7 @@ def _rows(array: npt.NDArray[Any], inputs: int | None) -> str:
         both = f"for rows with one number each write {column}, for one row {row}"
         return f"write {column}" if inputs == 1 else f"for one row write {row}" if inputs == len(array) else both
     if array.ndim == 3 and len(array) == 1 and inputs in (None, array.shape[2]):
-        return "write x[0]" if inputs else f"if x[0] holds the rows write x[0], if x is one row {each}"
+        return "write x[0]" if inputs else f"if x[0] holds the rows write x[0], if x is one row write {each}"
     return f"write x.reshape(-1, {inputs})" if inputs == array.shape[-1] else f"write {each}"
 
 

@@ -32,7 +32,7 @@ class Joined:
             listed = [given] if isinstance(given, str) else given
             if not isinstance(listed, list | tuple) or not listed or not all(isinstance(one, str) for one in listed):
                 raise ConfigError(
-                    f"the columns of {name!r} are {given!r}: give a column name or a list of names",
+                    f"the columns of {name!r} are {given!r}: give a column name or a list of column names",
                     code="config-column",
                 )
         plain = [one if isinstance(one, str) else tuple(one) for one in self.columns]

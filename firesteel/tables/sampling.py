@@ -166,7 +166,7 @@ def first_rows(
 
 
 def first_of(inputs: int, most: int) -> int:
-    """Return the maximum number of rows that `first_rows` returns: `most`, or fewer to limit the memory."""
+    """Return the maximum number of rows that `first_rows` returns: `most`, or fewer to limit memory."""
     return max(1, min(most, MOST_BYTES // (8 * inputs)))
 
 

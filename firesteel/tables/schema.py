@@ -644,7 +644,7 @@ class Schema(Spec):
         values = given.get(column.name)
         if values is None:
             raise DataError(
-                f"there is no column {column.name!r}, which the model was trained on: give its columns, "
+                f"there is no column {column.name!r}, which the model was trained on: the columns must include "
                 f"{', '.join(self.names[:20])}",
                 code="data-column",
             )

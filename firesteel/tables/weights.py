@@ -1,4 +1,4 @@
-"""Class weights: the weights of the rows of each class in training, given or balanced.
+"""Class weights: factors for the rows of each class in training, chosen by the user or balanced.
 
 They are part of the objective; `firesteel/core/network.py` multiplies them with the row weights.
 """
@@ -40,7 +40,7 @@ def class_weights(
     classes, columns = max(2, outputs), loss.columns(outputs)
     if loss.targets == "real" or (columns > 1 and loss.link is not Softmax):
         what = f"{type(loss).__name__} with {outputs} outputs"
-        raise wrong(f" needs a loss for classes, not {what}: use sample_weight instead")
+        raise wrong(f" needs one class per row as the target, not {what}: use sample_weight")
     if isinstance(given, str) and given == "balanced":
         if columns > 1:
             raise wrong("='balanced' needs class numbers as targets: use sparse_categorical_crossentropy")

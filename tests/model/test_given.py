@@ -321,7 +321,7 @@ def test_an_unbuilt_network_reports_both_meanings():
     with pytest.raises(DataError, match=r"x.reshape\(-1, 1\), for one row x.reshape\(1, -1\)"):
         model.fit(X[0], Y[:3])
     with pytest.raises(
-        DataError, match=r"if x\[0\] holds the rows write x\[0\], if x is one row x.reshape\(len\(x\), -1\)"
+        DataError, match=r"if x\[0\] holds the rows write x\[0\], if x is one row write x.reshape\(len\(x\), -1\)"
     ):
         model.fit([X], Y)
 

@@ -573,7 +573,7 @@ def test_weights_of_no_class_or_no_weights_are_refused(wrong):
 def test_numbers_to_predict_have_no_classes():
     model = Sequential([Dense(1, input_dim=4)])
     model.compile("adam", "mse")
-    with pytest.raises(ConfigError, match="needs targets that are classes"):
+    with pytest.raises(ConfigError, match="needs one class per row as the target"):
         model.fit(X, Y, class_weight={0: 1.0})
 
 
