@@ -1,1 +1,1 @@
-"""Floor 1: training.  Rows become blocks, tasks go to shards, partial results return, one loop updates the state."""
+"""Training: rows become blocks, tasks go to shards, partial results return, and a loop updates the weights."""

@@ -1,4 +1,4 @@
-"""Blocks: chunks of packed rows; which block a row is in depends on the rows alone.
+"""Blocks: chunks of encoded rows.  A hash of its values decides which block a row is in.
 
 A row's key is a hash of its features and targets.  The key determines the block, and inside a block rows are sorted
 by (key, weight, bytes).  So partitioning, order of arrival, encoding, dtype and the scale of weights cannot move a
@@ -64,7 +64,7 @@ class Block:
 
     @cached_property
     def divisor(self) -> np.floating[Any] | None:
-        """The d for which every code c means c / d exactly, which decodes faster than a table; else None."""
+        """Number d with which a one-byte code c means c / d, if there is one: faster than a table; otherwise None."""
         if self.table is None or len(self.table) < 2 or self.table[1] <= 0:
             return None
         with np.errstate(all="ignore"):
@@ -74,7 +74,7 @@ class Block:
 
     @cached_property
     def source(self) -> tuple[int, int, Any] | None:
-        """(address of the rows, bytes of a row, divisor of the codes or 0 for values), for compiled code.
+        """For compiled code: memory address of the rows, bytes per row, divisor of the codes (0 for plain values).
 
         None if rows are non-zeros or codes into a table.
         """
@@ -86,7 +86,7 @@ class Block:
     def features(
         self, rows: npt.NDArray[np.intp] | slice, out: Array, codes: npt.NDArray[np.uint8] | None = None
     ) -> None:
-        """Write the features of the chosen rows to `out`, (len(rows), I), using `codes` as scratch memory."""
+        """Decode the features of some rows to `out`, (len(rows), I), with `codes` as scratch memory."""
         if self.table is not None and self.divisor is not None and with_fallback(lambda: self._gathered(rows, out)):
             return
         if isinstance(self.x, CSR):
@@ -108,13 +108,13 @@ class Block:
             np.divide(chosen, self.divisor, out=out)
 
     def _gathered(self, rows: npt.NDArray[np.intp] | slice, out: Array) -> bool:
-        """Write the features with compiled code if it is available; return whether it is."""
+        """Decode features with compiled code if it is available; return whether it was."""
         if fast := faster("gather", out.size):
             fast(self.x, np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows, self.divisor, out)
         return bool(fast)
 
     def to_bytes(self) -> bytes:
-        """Return the block as one buffer of 8-byte words: a header of eight int64, then the arrays."""
+        """Serialize the block to one buffer of 8-byte words: a header of eight int64, then the arrays."""
         table = np.empty(0, self.y.dtype) if self.table is None else self.table
         n, inputs = self.x.shape
         kind = SPARSE if isinstance(self.x, CSR) else int(self.table is not None)
@@ -127,7 +127,7 @@ class Block:
 
     @staticmethod
     def from_bytes(buffer: npt.NDArray[np.uint8]) -> "Block":
-        """Return the block in a buffer; its arrays are views of the buffer."""
+        """Deserialize a block; its arrays are views of the buffer."""
         header = buffer[:64].view("<i8")
         number, n, inputs, targets, kind, table_size, itemsize, fingerprint = (int(v) for v in header)
         dtype = np.dtype(f"f{itemsize}")
@@ -167,7 +167,7 @@ def _mixed(v: Keys) -> Keys:
 
 @functools.lru_cache(16)
 def _odd(count: int, *streams: int) -> Keys:
-    """Return fixed odd constants, one per column, for each stream."""
+    """Return fixed odd constants for hashing, one per column, for each of the two hashes."""
     starts = np.array(streams, np.uint64)[:, None] << np.uint64(40)
     return _mixed(np.arange(1, count + 1, dtype=np.uint64) + starts) | np.uint64(1)
 
@@ -176,7 +176,7 @@ HEAD = np.dtype("f4")
 
 
 def _hashed(values: Features, stream: int) -> Keys:
-    """Return the multilinear hash of each row's values as float64; zeros contribute nothing.
+    """Return a multilinear hash of each row's values in float64, to which zeros add nothing.
 
     A value is hashed as two words: the nearest float32, and the remainder, which is zero for most data and all bytes.
     """
@@ -202,7 +202,7 @@ def _hashed(values: Features, stream: int) -> Keys:
 
 
 def _words(values: npt.NDArray[Any], head: Array, rest: Array) -> tuple[npt.NDArray[Any], Keys | None]:
-    """Return the bits of the float32 nearest to each value, and of the remainder; None if it is always zero.
+    """Split float64 values into float32 and remainder; return the bits of both, None if all remainders are 0.
 
     Args:
         values: The values.
@@ -239,12 +239,12 @@ def row_keys(x: Features, y: Array) -> Keys:
 
 
 def row_prints(keys: Keys, w: Array) -> Keys:
-    """Return a hash of each row from its key and its weight, (n,), as stored in a block."""
+    """Return a hash of each row's key and weight, (n,), from which a block's hash is computed."""
     return _mixed(keys + _hashed(w[:, None], 2))
 
 
 def id_keys(hashes: npt.NDArray[np.int64]) -> Keys:
-    """Return the keys of rows from the 64-bit hashes, (n,), of the user's own row ids."""
+    """Return row keys made from 64-bit hashes, (n,), of the user's own row identifiers."""
     return _mixed(hashes.view(np.uint64))
 
 
@@ -252,7 +252,7 @@ def id_keys(hashes: npt.NDArray[np.int64]) -> Keys:
 
 
 def n_blocks(rows: int, width: int) -> int:
-    """Return the number of blocks for rows of a width: about 2 MiB each, or up to 64 small ones.
+    """Return the number of blocks for rows of a width: so that each has about 2 MiB, or up to 64 smaller ones.
 
     Example:
         >>> n_blocks(1797, 64), n_blocks(60_000, 784), n_blocks(5, 3)
@@ -267,7 +267,7 @@ SPARSE_PART = 64
 
 
 def is_sparse(width: int, nonzeros: int | None, rows: int) -> bool:
-    """Return whether rows with this total of non-zeros are packed as non-zeros; not if it is unknown.
+    """Return whether rows are stored in sparse form, given their width and number of non-zeros (None: unknown).
 
     It is decided for all rows of a data set, never by a column's type: docs/design/0006-sparse-rows.md.
 
@@ -279,7 +279,7 @@ def is_sparse(width: int, nonzeros: int | None, rows: int) -> bool:
 
 
 def count_nonzeros(x: Features, dtype: np.dtype[Any]) -> int | None:
-    """Count the non-zero values of x (n, I) in `dtype`; None if rows are too short for sparse storage."""
+    """Count the non-zeros of x, (n, I), after conversion to `dtype`; None if rows are too short to store sparsely."""
     if x.shape[1] < SPARSE_WIDTH:
         return None
     values = x.values if isinstance(x, CSR) else x
@@ -288,17 +288,17 @@ def count_nonzeros(x: Features, dtype: np.dtype[Any]) -> int | None:
 
 
 def block_ids(keys: Keys, blocks: int) -> npt.NDArray[np.int64]:
-    """Return the block of each key."""
+    """Return the number of the block of each row, from the rows' keys."""
     return (keys % np.uint64(blocks)).astype(np.int64)
 
 
 def heavy_limit(rows: int, blocks: int) -> int:
-    """Return the maximum number of identical rows in one block; further copies are spread over all blocks."""
+    """Return how many identical rows may be in one block, before copies are spread over all blocks."""
     return max(32, rows // min(blocks, 1024))
 
 
 def dealt(key: int, copies: npt.NDArray[np.int64], blocks: int) -> npt.NDArray[np.int64]:
-    """Return the block of each copy of a frequent row: round-robin over all blocks, from the block of its key.
+    """Return the block of each copy of a frequent row: one block after another, from the block of its key on.
 
     Example:
         >>> dealt(2, np.arange(5), 4).tolist()
@@ -321,7 +321,7 @@ def pack_block(
     table: Array | None = None,
     prints: Keys | None = None,
 ) -> Block:
-    """Return the block of these rows, sorted by (key, weight, bytes) unless `ordered`.
+    """Encode rows as one block, sorted by (key, weight, bytes) unless they are already `ordered`.
 
     Args:
         number: The number of the block.
@@ -353,7 +353,7 @@ def pack_block(
 
 
 def _sorted(keys: Keys, x: Features, table: Array | None, y: Array, w: Array) -> npt.NDArray[np.intp]:
-    """Return the order by (key, weight, bytes); bytes are compared only for different rows with equal keys."""
+    """Return the indices that sort rows by (key, weight, bytes of the row)."""
     order = np.lexsort((w, keys))
     same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
     a, b = order[same], order[same + 1]
@@ -374,7 +374,7 @@ def _equal(a: Any, b: Any) -> bool:
 def pack_arrays(
     x: Features, y: Array, w: Array, dtype: np.dtype[Any], words: int | None = None, keys: Keys | None = None
 ) -> list[Block]:
-    """Return the non-empty blocks of rows in arrays, ordered by number.
+    """Divide rows of arrays among blocks by their keys; return the non-empty blocks, ordered by number.
 
     Args:
         x: The features, (n, I), of any real dtype, or non-zeros.
@@ -403,7 +403,7 @@ def pack_arrays(
 
 
 def _heavy(keys: Keys, x: Features, y: Array, dtype: np.dtype[Any], limit: int) -> Iterable[npt.NDArray[np.intp]]:
-    """Yield the positions of each row that occurs more than `limit` times, regardless of weights."""
+    """Yield, for each distinct row that occurs more than `limit` times, the positions of its copies."""
     distinct, counts = np.unique(keys, return_counts=True)
     for key in distinct[counts > limit]:
         rows = np.flatnonzero(keys == key)
@@ -425,7 +425,7 @@ def alike(values: Features, dtype: np.dtype[Any]) -> bool:
 def pack_in_order(
     x: Features, y: Array, w: Array, dtype: np.dtype[Any], words: int | None = None, keys: Keys | None = None
 ) -> list[Block]:
-    """Return blocks that keep the given order of the rows."""
+    """Divide rows of arrays among blocks in their given order."""
     blocks = n_blocks(len(x), words or x.shape[1])
     keys = row_keys(x, y) if keys is None else keys
     cuts = [len(x) * number // blocks for number in range(blocks + 1)]

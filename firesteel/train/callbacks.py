@@ -78,15 +78,15 @@ class Callback:
         return made
 
     def set_model(self, model: Any) -> None:
-        """Set the model that is about to train."""
+        """Store the model that is about to train as `self.model`."""
         self.model = model
 
     def set_params(self, params: Mapping[str, Any]) -> None:
-        """Set `params`, the settings of the training."""
+        """Store the settings of the training as `self.params`."""
         self.params = params
 
     def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
-        """Called before training; receives the objective, and the engines with the training and validation rows.
+        """Called before training with the objective, and the engines that hold training and validation rows.
 
         Args:
             objective: The loss and metrics that score the rows.
@@ -241,7 +241,7 @@ HOOKS_ELSEWHERE = {
 
 
 def takes(function: object, count: int) -> bool | None:
-    """Return whether an object can be called with so many positional arguments.
+    """Return whether an object can be called with `count` positional arguments.
 
     The result is unknown (None) if the signature is not available, or ends in `*args`.
     """
@@ -337,7 +337,7 @@ class Monitor(Callback):
             )
 
     def worst(self) -> float:
-        """Return the value that every other value improves on."""
+        """Return the worst possible value of the monitored entry: infinity or minus infinity."""
         return -math.inf if self.larger else math.inf
 
     def say(self, text: str) -> None:
@@ -411,7 +411,7 @@ class EarlyStopping(Monitor):
         self._follow()
 
     def _follow(self) -> None:
-        """Read the best epoch, its value and the wait off the history."""
+        """Update the attributes for the best epoch, its value and the epochs since, from the history."""
         rows = self.model.history.rows
         at, _, value, self.wait = self.rule().watched(rows)
         self.best = self.worst() if value is None else value
@@ -479,7 +479,7 @@ class ReduceLROnPlateau(Monitor):
             self.say(f"Epoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {self.model.learning_rate}.")
 
     def _is_due(self, rows: Sequence[Row]) -> bool:
-        """Return whether the last of these rows ends the patience; set `best`, `wait` and `cooldown_counter`."""
+        """Return whether the rate must be lowered after these epochs; set `best`, `wait` and `cooldown_counter`."""
         best, waited, cooling, due = None, 0, 0, False
         for row in rows:
             now, due = row[self.monitor], False
@@ -526,7 +526,7 @@ class LearningRateScheduler(Callback):
             say(f"Epoch {epoch + 1}: learning rate {self.model.learning_rate}")
 
     def _rate(self, epoch: int, rate: float) -> float:
-        """Return the new rate; if the signature is unknown, try both calls, as Keras does."""
+        """Call the user's schedule with (epoch, rate), or with (epoch) if that fails, and return the new rate."""
         if self.takes_rate is None:
             with suppress(TypeError):
                 return self.schedule(epoch, rate)
@@ -578,14 +578,14 @@ def _at_least(name: str, value: Any, low: int) -> int:
 
 
 def _number(name: str, value: Any) -> float:
-    """Return a finite number; raise ConfigError for anything else."""
+    """Validate a finite number; raise ConfigError for anything else."""
     if not math.isfinite(finite(value)):
         raise ConfigError(f"{name}={value!r}: it must be a finite number", code="config-value")
     return finite(value)
 
 
 def threshold(name: str, value: Any) -> float | None:
-    """Return a finite number, or None as it is; raise ConfigError for anything else."""
+    """Validate a finite number or None; raise ConfigError for anything else."""
     return None if value is None else _number(name, value)
 
 
@@ -594,7 +594,7 @@ SETTERS = (BoldDriver, LearningRateScheduler, ReduceLROnPlateau)
 
 
 class Conductor(Watcher):
-    """Calls the callbacks' hooks during a training, and passes their changes on to the loop.
+    """Calls the hooks of all callbacks during a training, and passes the changes they make on to the loop.
 
     Args:
         model: The model, with `keep(state, averaged)`, which stores a state, and `state`, read after the hooks.
@@ -656,7 +656,7 @@ class Conductor(Watcher):
         self.sums: Array | None = None
 
     def start(self, state: TrainState, rows: Sequence[Row]) -> TrainState:
-        """Call the hooks of the start of training, given a state and earlier history rows; return the first state."""
+        """Call the hooks for the start of training; return the state with the callbacks' changes."""
         self.model.keep(state, self.averaged)
         self.model.stop_training = False
         self.model.history = History(list(rows))
@@ -691,12 +691,12 @@ class Conductor(Watcher):
         self._call("on_train_end", measured(rows[-1]) if rows else {})
 
     def fail(self, error: BaseException) -> None:
-        """Call `on_train_error`."""
+        """Call `on_train_error` of all callbacks, when an error ends the training."""
         for callback in self.callbacks:
             callback.on_train_error(error)
 
     def batch(self, number: int, sums: Array | None) -> None:
-        """Call the hooks of the start of a step or, if `sums` are given, of its end.
+        """Call the batch hooks for the start of a step, or for its end if `sums` are given.
 
         Raises:
             ConfigError: If a callback sets the learning rate or the weights, which the step would not see.
@@ -735,7 +735,7 @@ def directions(objective: Objective, validates: bool) -> dict[str, bool | None]:
 
 
 def blank_row(objective: Objective, validates: bool) -> Row:
-    """Return a history row with the structure of this objective's rows, without their values."""
+    """Return a history row with the entries that this objective logs, and placeholder values."""
     with np.errstate(all="ignore"):
         values = {name: _blank(value) for name, value in objective.means(np.ones(objective.size)).items()}
     scored = values | dict.fromkeys(dict(objective.ranked), 0.0)
@@ -748,7 +748,7 @@ def _blank(value: object) -> Any:
 
 
 def measured(row: Row) -> dict[str, Any]:
-    """Return the losses and metrics in a history row, and the learning rate if it was set during training."""
+    """Return what Keras logs of a history row: losses, metrics, and the learning rate if it was changed."""
     return {name: value for name, value in row.items() if name not in UNMEASURED}
 
 

@@ -1,4 +1,4 @@
-"""Centring: columns far from zero are shifted before they become float32.
+"""Centring: subtracts a constant from columns far from zero before they become float32.
 
 A column's centre is the median of a sample, the rows with the smallest keys, so that it does not depend on the
 layout; see docs/design/0010-centring.md.  `blocks.py` subtracts it when rows are packed, `rounds.py` when they are
@@ -31,7 +31,7 @@ WIDE = 1 << 12
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample of distinct rows, those with the smallest keys.
+    """A sample of distinct rows for estimating centres: the rows with the smallest keys.
 
     Args:
         width: The number of features, I; 0 if there are too many.
@@ -45,7 +45,7 @@ class Sample:
 
     @staticmethod
     def of(keys: npt.NDArray[np.uint64], x: Features, y: Array, held: npt.NDArray[np.bool_]) -> "Sample":
-        """Return a sample of rows, validation rows left out.
+        """Sample rows, except validation rows.  held: a mask of the validation rows.
 
         Args:
             keys: The keys of the values, (n,).
@@ -71,7 +71,7 @@ class Sample:
 
     @property
     def centre(self) -> Centre:
-        """The centres of features and targets, estimated from the sample; 0 for columns near zero."""
+        """Medians of those features and targets that are far from zero; 0 for the other columns."""
         v, last = np.sort(self.rows, axis=0), len(self.rows) - 1
         spread = v[last - last // 4] - v[last // 4]
         spread = np.where(spread > 0, spread, v[last] - v[0])
@@ -81,12 +81,12 @@ class Sample:
 
 
 def _count(columns: int) -> int:
-    """Return the number of rows in a sample of so many columns, at least 8."""
+    """Return how many rows a sample of rows with `columns` values has, at least 8."""
     return max(8, min(MOST_ROWS, VALUES // columns))
 
 
 def centre_for(centre: Centre, network: Network, loss: Loss) -> Centre:
-    """Return the part of a centre that a network can use.
+    """Return a centre without the parts that a network or loss cannot take into account.
 
     The centre of the targets needs a loss of differences and linear outputs.
     """

@@ -30,7 +30,7 @@ LONG = 80
 
 @dataclass(frozen=True)
 class Identity:
-    """Everything that determines a training's bits, including its rows, by name.
+    """Checksums, by name, of everything that determines a training's result, such as its rows and settings.
 
     Args:
         parts: The values as text, or their checksums.
@@ -51,7 +51,7 @@ class Identity:
         return _sha256(json.dumps(dict(self.parts), sort_keys=True).encode())
 
     def unlike(self, there: Mapping[str, str]) -> list[str]:
-        """Return the differences from another training, as text."""
+        """Describe how another training differs from this one."""
         found = []
         for name in sorted({*self.parts, *there}):
             one, other = there.get(name, "nothing"), self.parts.get(name, "nothing")
@@ -69,7 +69,7 @@ class Identity:
         start: TrainState,
         callbacks: Sequence[Callback],
     ) -> "Identity":
-        """Return the identity of a training.
+        """Compute the identity of a training from its objective, optimizer, settings and rows.
 
         Args:
             objective: The network, its loss and its metrics.
@@ -121,7 +121,7 @@ def _sha256(data: bytes) -> str:
 
 
 class Checkpoints(AbstractContextManager[Any], Protocol):
-    """The store of one training's progress, as a context manager."""
+    """Protocol of stores for one training's progress, used as a context manager."""
 
     def load(self, identity: Identity, like: TrainState) -> Progress | None:
         """Return the newest complete progress of this training, with states like `like`, or None."""

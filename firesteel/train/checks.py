@@ -42,7 +42,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Rule:
-    """The rule that targets must satisfy.
+    """Rule that the targets of a loss must satisfy, such as being class indices.
 
     Args:
         targets: `"real"`, `"unit"` (in [0, 1]), `"count"` (at least 0), `"sign"` (-1, 0 or 1) or `"class"` (an
@@ -56,7 +56,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of fault.
+    """Faulty rows of one kind: their number, and the first of them as an example.
 
     Args:
         rows: The number of rows that have it.
@@ -119,7 +119,7 @@ MOST_INEXACT = 100
 
 
 def find_faults(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[[int], str]) -> Findings:
-    """Return the faults of rows: missing, infinite or non-numeric values, and invalid targets and weights.
+    """Find faults in rows: missing, infinite or non-numeric values, and invalid targets and weights.
 
     Args:
         x: The features, (n, I), of any real dtype, or non-zeros.
@@ -185,7 +185,7 @@ def find_faults(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Ca
 
 
 def _flat(x: CSR) -> Findings:
-    """Return the columns of sparse rows that float32 flattens: 8 or more values, half of them too close together."""
+    """Return the columns of sparse rows whose values float32 cannot distinguish: the half of 8 or more."""
     order = np.lexsort((x.values, x.indices))
     v, columns = x.values[order].astype(np.float64), x.indices[order]
     first = np.flatnonzero(np.diff(columns, prepend=-1))
@@ -224,7 +224,7 @@ def finite_rows(x: Features, dtype: np.dtype[Any] | str) -> npt.NDArray[np.bool_
 
 
 def index_faults(x: CSR, where: Callable[[int], str]) -> tuple[Findings, npt.NDArray[np.bool_]]:
-    """Return the faults of the indices of sparse rows, and which rows have one, (n,); the others can be read.
+    """Find faults in the indices of sparse rows; return them, and a mask (n,) of the rows that have one.
 
     Args:
         x: The rows.
@@ -249,7 +249,7 @@ def index_faults(x: CSR, where: Callable[[int], str]) -> tuple[Findings, npt.NDA
 
 
 def extent(x: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[bool, float]:
-    """Return whether all values are finite as `dtype`, and if so, the largest absolute value."""
+    """Return (whether all values are finite after conversion to `dtype`, largest absolute value)."""
     ends, rows = [0.0], max(1, (1 << 17) // (x.shape[1] if x.ndim == 2 and x.shape[1] else 1))
     for at in range(0, len(x) if x.size else 0, rows):
         part = x[at : at + rows]
@@ -263,7 +263,7 @@ def _shown(value: Any) -> str:
 
 
 def merge(a: Findings, b: Mapping[str, Finding]) -> Findings:
-    """Merge findings: return the faults of `a` and `b`; examples are taken from `a` first."""
+    """Merge the faults found in two parts of the rows; examples come from `a` first."""
     both = dict(b) | a
     return {
         code: replace(f, rows=f.rows + b[code].rows) if code in a and code in b else f for code, f in both.items()
@@ -273,7 +273,7 @@ def merge(a: Findings, b: Mapping[str, Finding]) -> Findings:
 def refuse(
     found: Findings, rows: int, names: Mapping[str, str], columns: Sequence[str] | None = None, targets: str = ""
 ) -> None:
-    """Raise the DataError of the first fault in the order of KINDS, if there is one.
+    """Raise DataError for the first fault, in the order of `KINDS`; do nothing if there is none.
 
     Args:
         found: The faults.
@@ -297,7 +297,7 @@ def refuse(
 
 
 def called(part: str, column: int | None, names: Mapping[str, str], columns: Sequence[str] | None) -> str:
-    """Return the name of a column of a part, such as "features"."""
+    """Return how messages name a column.  part: "features", "label" or "weight"."""
     if part == "features" and column is not None:
         return names[part] + (f" ({columns[column]})" if columns else f", position {column},")
     return names[part] + (f", position {column}," if part == "label" and column else "")
@@ -308,7 +308,7 @@ def called(part: str, column: int | None, names: Mapping[str, str], columns: Seq
 
 @dataclass(frozen=True)
 class Class:
-    """The count of a class.
+    """Number of training and validation rows of a class, and the position of one of them.
 
     Args:
         rows: The number of training rows.
@@ -350,7 +350,7 @@ def count_classes(y: Array, held: npt.NDArray[np.bool_], where: Callable[[int], 
 
 
 def merge_classes(a: Classes, b: Classes) -> Classes:
-    """Return the class counts of `a` and `b` added together; example values are taken from `a` first."""
+    """Add the class counts of two parts of the rows; positions of examples come from `a` first."""
     both = {
         number: Class(one.rows + b[number].rows, one.held + b[number].held, one.where) if number in b else one
         for number, one in a.items()
@@ -362,7 +362,7 @@ def merge_classes(a: Classes, b: Classes) -> Classes:
 
 
 def check_classes(classes: Classes, outputs: int, rows: int, name: str) -> None:
-    """Raise DataError if there are classes for which a network has no output."""
+    """Raise DataError if a class index is not below the network's number of outputs."""
     outside = {number: one for number, one in classes.items() if number >= outputs}
     if outside:
         number, one = next(iter(outside.items()))

@@ -20,13 +20,13 @@ MULTIPLIERS = rng_for(0, "encoding").integers(0, 2**63, 64, dtype=np.uint64) | n
 
 
 def canonical(values: npt.NDArray[Any], dtype: np.dtype[Any], out: Array | None = None) -> Array:
-    """Return the values as `dtype` in C order, with -0.0 as 0.0; written to `out` if given."""
+    """Convert values to `dtype` in C order, with 0.0 in place of -0.0; write them to `out` if given."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(np.add(values, dtype.type(0), out=out, dtype=dtype, casting="unsafe"))
 
 
 def encode(x: Array) -> tuple[npt.NDArray[Any], Array | None]:
-    """Return (codes, table), one byte per value, if x, (n, I), has at most 256 distinct values; else (x, None).
+    """Encode x, (n, I), as (one-byte codes, table) if it has at most 256 distinct values; else return (x, None).
 
     It is lossless: table[codes] has the bits of x.
     """
@@ -40,7 +40,7 @@ def encode(x: Array) -> tuple[npt.NDArray[Any], Array | None]:
 
 
 def _even_steps(x: npt.NDArray[Any], some: Array, dtype: np.dtype[Any]) -> Coded | None:
-    """Encode values that are all k / d as `dtype`, with k = 0..255: pixels, scaled or not, counts, one-hot rows.
+    """Encode values that are all k / d with k = 0..255, such as pixels, counts or one-hot rows.
 
     Args:
         x: The values.
@@ -82,6 +82,6 @@ def _few_values(x: Array) -> Coded | None:
 
 
 def all_coded(x: npt.NDArray[Any], dtype: np.dtype[Any]) -> Coded | None:
-    """Encode all rows at once if they are even steps, so that a quarter of the bytes is gathered and sorted."""
+    """Encode all rows at once if all values are k / d with k = 0..255; fewer bytes are then sorted."""
     first = canonical(x[:64], dtype)
     return _even_steps(x, first, dtype) if x.dtype.kind == "f" and _even_steps(first, first, dtype) else None

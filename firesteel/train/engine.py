@@ -1,4 +1,4 @@
-"""Engines: an engine holds the blocks of one data set, shard by shard, and calls a work function on each shard.
+"""Engines: an engine holds a data set's blocks, and runs a function on the blocks of each shard.
 
 `LocalEngine` runs in this process, over threads; the engine on Spark has the same interface and calls the same
 functions.  Blocks and task determine the numbers, never the engine.  `loop.py` drives either.
@@ -37,7 +37,7 @@ with suppress(MemoryError):  # without it each array of a short fit allocates fr
 
 @dataclass(frozen=True)
 class BlockInfo:
-    """The driver's record of a block.
+    """What the driver knows of a block: its number, number of rows, weight and hash.
 
     Args:
         id: The number of the block.
@@ -56,7 +56,7 @@ ROWS = operator.attrgetter("rows")
 
 
 class Engine(Protocol):
-    """Blocks in memory, and a way to call a work function on each shard of them.
+    """Protocol of engines: hold blocks, and call a function on the blocks of each shard.
 
     Attributes:
         centre: The centre that was subtracted from the rows.
@@ -66,22 +66,22 @@ class Engine(Protocol):
 
     @property
     def shards(self) -> int:
-        """The number of shards, S; shard s owns the blocks with id mod S = s."""
+        """Number of shards, S; shard s has the blocks with number mod S = s."""
         ...
 
     @property
     def blocks(self) -> Sequence[BlockInfo]:
-        """All blocks, ordered by number."""
+        """Records of all blocks, ordered by number."""
         ...
 
     @property
     def sparse(self) -> bool:
-        """Whether the rows are packed as non-zeros."""
+        """Whether the rows are stored in sparse form."""
         ...
 
     @property
     def lanes(self) -> int:
-        """The number of shards that can compute in parallel, as far as known."""
+        """Number of shards that can compute at the same time, as far as it is known."""
         ...
 
     def check(self, task: Task) -> None:
@@ -89,7 +89,7 @@ class Engine(Protocol):
         ...
 
     def map(self, work: Work, task: Task) -> list[Partial | None]:
-        """Return each shard's partial, in order; None for a shard without blocks.
+        """Call a function on each shard; return the results in order, None for a shard without blocks.
 
         An engine may have added the vectors by `tree_sum`; then the first partial has the total.
         """
@@ -124,13 +124,13 @@ def machine() -> str:
 
 
 class _Once:
-    """Calls `watch` for each step, also where steps are repeated, only once."""
+    """Calls a function once for each step, even if a repeated computation takes the step again."""
 
     def __init__(self, watch: Watch) -> None:
         self.watch, self.called, self.left = watch, 0, 0
 
     def anew(self) -> "_Once":
-        """Start again from the first step."""
+        """Start counting again from the first step, before a computation is repeated."""
         self.left = self.called
         return self
 
@@ -142,7 +142,7 @@ class _Once:
 
 
 def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Call a work function on a shard's blocks; add the time and the machine to its partial."""
+    """Call a function on a shard's blocks, and add the time taken and the type of machine to its result."""
     start = time.perf_counter()
     watch = None if task.watch is None else _Once(task.watch)
 

@@ -1,4 +1,4 @@
-"""Jobs: the rounds of one epoch, or several epochs at once, with their costs.
+"""Runs epochs on an engine, one or several at a time, and measures their time.
 
 Each training policy is a kind of `Job`: L-BFGS searches along a line; the bold driver changes the learning rate
 before a step, or undoes an epoch.  `loop.py` runs one job after another, and validates with `scores`.
@@ -38,7 +38,7 @@ PROBED = 32
 
 
 class Watcher:
-    """Hooks of a training; training continues from the state that a hook returns.
+    """Protocol of an observer of training, called at each epoch's start and end; it may replace the state.
 
     Attributes:
         run: The name of the training.
@@ -65,7 +65,7 @@ class Watcher:
 
 
 class Job:
-    """Runs the epochs of a training on an engine; its attributes hold the costs of the last job."""
+    """Runs epochs of a training on an engine; its attributes hold time and traffic of the last epochs."""
 
     def __init__(
         self,
@@ -98,14 +98,14 @@ class Job:
         engine.check(self.base)
 
     def start(self, state: TrainState, title: str) -> None:
-        """Prepare a job that starts from a state, with a title for display."""
+        """Prepare to run epochs from a state.  title: how Spark's web page names the job."""
         self.seconds, self.slowest, self.by_shard = 0.0, 0.0, np.zeros(self.engine.shards)
         self.optimizer = state.used(self.compiled)
         local = self.strategy.local(self.optimizer, self.rows, self.recipe.batch_size, self.engine.shards)
         self.base = replace(self.base, optimizer=local, title=title)
 
     def epochs(self, state: TrainState, count: int) -> list[Ended]:
-        """Return the state after each of `count` epochs, with its sums; the last may be infinite or NaN."""
+        """Run `count` epochs; return the state after each, with its sums of loss and metrics."""
         task = self.strategy.ready(self.task(state, 0), self.engine.blocks)
         if task is None:
             return [self.epoch(state)]
@@ -120,7 +120,7 @@ class Job:
     def epoch(
         self, state: TrainState, first: int = 0, sums: Array | None = None, between: Between | None = None
     ) -> Ended:
-        """Return the state after one epoch, and the epoch's sums.
+        """Run one epoch; return the state after it, and its sums of loss and metrics.
 
         Args:
             state: The state to start from.
@@ -150,16 +150,16 @@ class Job:
         return replace(state, epoch=state.epoch + 1), sums
 
     def advance(self, state: TrainState, total: Partial) -> TrainState:
-        """Return the state after a round, given the sum of the shards' partials."""
+        """Update the state after a round, from the sum of the shards' results."""
         shards, network = self.engine.shards, self.objective.network
         return self.strategy.advance(state, total, state.used(self.optimizer), shards, network)
 
     def rate(self, after: TrainState) -> float | None:
-        """Return the learning rate of an epoch, if it was set during training."""
+        """Return an epoch's learning rate if it was changed during training; otherwise None."""
         return after.learning_rate
 
     def row(self, epoch: int, sums: Array, validated: Mapping[str, Any], seconds: float, count: int) -> Row:
-        """Return the history row of one of `count` epochs run in one job."""
+        """Return the history row of an epoch that was run together with `count` - 1 others."""
         row: Row = {"epoch": epoch, **self.objective.means(sums), "rows": int(sums[2])}
         row |= {f"val_{name}": value for name, value in validated.items()}
         parts = {"seconds": seconds, "shard_seconds": self.seconds, "slowest_seconds": self.slowest}
@@ -170,12 +170,12 @@ class Job:
         return row
 
     def task(self, state: TrainState, number: int) -> Task:
-        """Return the task of a round."""
+        """Return what shards need for round `number`: weights, optimizer and settings."""
         theta = read_only(state.theta)
         return replace(self.base, theta=theta, slots=state.slots, epoch=state.epoch, round=number, step=state.step)
 
     def total(self, work: Work, task: Task) -> Partial:
-        """Run a round; return the sum of its partials."""
+        """Run a round on all shards; return the sum of their results."""
         partials = self.engine.map(work, task)
         self.by_shard += [0.0 if partial is None else partial.seconds for partial in partials]
         total = tree_sum(partials)
@@ -186,7 +186,7 @@ class Job:
 
 
 class LineSearch(Job):
-    """An epoch is one step of L-BFGS, with a line search on the loss of all rows."""
+    """Epochs of L-BFGS: each is one step with a line search on the loss of all rows."""
 
     def epoch(self, state: TrainState, *_: Any) -> Ended:
         assert isinstance(self.optimizer, LBFGS)
@@ -195,14 +195,14 @@ class LineSearch(Job):
         return replace(state, epoch=state.epoch + 1), total.sums
 
     def measure(self, state: TrainState) -> Partial:
-        """Return the penalized sums and the gradient over all rows at a state."""
+        """Return the loss with penalty and the gradient over all rows, at a state's weights."""
         task = self.strategy.ready(self.task(state, 0), self.engine.blocks)
         assert task is not None, "a gradient is always ready"
         return self.strategy.with_penalty(self.total(self.strategy.work(), task), task)
 
 
 class Paced(Job):
-    """Steps whose learning rate follows the bold-driver rule: raised while the loss falls, cut when it rises."""
+    """Bold driver by step: the learning rate rises while the loss falls, and is cut when it rises."""
 
     def advance(self, state: TrainState, total: Partial) -> TrainState:
         assert self.bold is not None
@@ -211,7 +211,7 @@ class Paced(Job):
 
 
 class Undo(Job):
-    """Epochs under the bold-driver rule: one that has increased the loss is undone."""
+    """Bold driver by epoch: an epoch that increased the loss is undone, and the learning rate is cut."""
 
     def epoch(
         self, state: TrainState, first: int = 0, sums: Array | None = None, between: Between | None = None
@@ -230,18 +230,18 @@ class Undo(Job):
         return self.optimizer.rate(1)
 
     def probe(self, theta: Array) -> Array:
-        """Return the sums of theta over a fixed sample of rows: those of the first blocks."""
+        """Return loss and metrics of the weights theta over the rows of the first blocks, as sums."""
         task = Task(self.objective, read_only(theta), shards=self.engine.shards, title=self.base.title)
         return self.total(functools.partial(evaluate_first, PROBED), task).sums
 
     def cost(self, theta: Array, sums: Array) -> float:
-        """Return the penalized loss."""
+        """Return the loss with the penalty on the weights."""
         network = self.objective.network
         return float(sums[0] / sums[1]) + network.penalty(network.layout.views(theta))
 
 
 def job_of(watcher: Watcher, optimizer: Optimizer) -> type[Job]:
-    """Return the kind of job that the optimizer or bold driver requires."""
+    """Return the class that runs the epochs: for L-BFGS, for a bold driver, or `Job`."""
     if watcher.bold is not None:
         return Paced if watcher.bold.form == "seed" else Undo
     return LineSearch if isinstance(optimizer, LBFGS) else Job

@@ -1,4 +1,4 @@
-"""One fit: validate and pack the rows, run the training loop, and store the result in the model.
+"""The steps of `fit`: validate and pack the rows, run the training loop, and store the result.
 
 Arrays, frames, stages and the command line call it.  Next: `loop.py`.
 """

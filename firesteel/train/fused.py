@@ -25,7 +25,7 @@ __all__ = ["FusedStep", "fused_step"]
 
 
 class FusedStep(NumpyStep):
-    """A `Step` that runs compiled parts of a network."""
+    """Training steps that run compiled parts of a network."""
 
     def __init__(self, made: Mapping[int, Any], task: Task, blocks: Sequence[Block], *given: Any) -> None:
         super().__init__(task, blocks, *given)
@@ -43,7 +43,7 @@ class FusedStep(NumpyStep):
         self.learns = first is not None and first in made and self._learns(made[first], fused, blocks)
 
     def _learns(self, chain: Chain, fused: Fused, blocks: Sequence[Block]) -> bool:
-        """Create a team that runs whole steps, if rows and network allow; return whether it was created."""
+        """Try to create a team of threads that runs whole steps in compiled code; return whether that worked."""
         count = -(-self.size // self.cut(self.size))
         simple = count <= step.WORKSPACES and all(block.source for block in blocks)
         if not fused.head or not simple or not served(self.network.dtype):

@@ -67,7 +67,7 @@ class History:
         return f"<History of {len(self.rows)} epoch{'' if len(self.rows) == 1 else 's'}{shown and ': ' + shown}>"
 
     def _repr_html_(self) -> str:
-        """Return the curves of the losses, and the first and last value of each entry, as HTML."""
+        """Return HTML for notebooks: the curves of the losses, and each entry's first and last value."""
         values = {name: found for name, found in self.history.items() if all(isinstance(v, float) for v in found)}
         if not values:
             return notebook.box("History: no epochs")
@@ -115,7 +115,7 @@ def rows_of(runs: Any, like: Row | None, spare: int) -> list[Row]:
 
 
 def _fits(value: Any, like: Any) -> bool:
-    """Return whether a value is an integer, a number, or nested lists of numbers, like another value."""
+    """Return whether a value has the type and nesting of another: integer, number or lists of numbers."""
     if isinstance(like, list):
         return type(value) is list and all(_fits(one, [] if type(one) is list else 0.0) for one in value)
     if type(like) is int:

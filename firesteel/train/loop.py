@@ -49,7 +49,7 @@ def train(
     keep: Callable[[Progress], None] | None = None,
     origin: TrainState | None = None,
 ) -> tuple[TrainState, History]:
-    """Train until the recipe's last epoch, or until a stopping rule or the watcher ends the training.
+    """Train until the last epoch, or until a stopping rule or a callback ends the training.
 
     Args:
         engine: The engine of the training rows.
@@ -133,14 +133,14 @@ class TrainingRun:
         return any(rule.ended(self.rows) for rule in self.rules)
 
     def begin(self) -> None:
-        """Call the watcher at the start of an epoch, unless the epoch was interrupted and continues."""
+        """Report an epoch's start to the callbacks, unless the epoch was interrupted and continues."""
         if not self.begun:
             changed = self.watcher.begin(self.epoch, self.state)
             self.state = self.state if self.round else changed
         self.begun = False
 
     def epochs(self) -> list[Ended]:
-        """Run a job with the next epoch, or several, and return their states and sums."""
+        """Run the next epoch, or several at once, and return their states and sums."""
         job = self.job
         count = min(self.ahead, self.total - len(self.rows)) if job.several else 1
         number = self.epoch + 1
@@ -159,13 +159,13 @@ class TrainingRun:
             self.saved = time.perf_counter()
 
     def goes_on(self) -> bool:
-        """Call the watcher at the start of an epoch that is already computed; return whether it is still valid."""
+        """Report the start of an epoch that was computed in advance; return whether callbacks left it valid."""
         before, self.state = self.state, self.watcher.begin(self.epoch, self.state)
         self.begun = self.state is not before
         return not self.begun
 
     def accept(self, row: Row, state: TrainState) -> bool:
-        """Append an epoch's row and state; return whether epochs computed after it are still valid."""
+        """Record an epoch's result; return whether later epochs computed with it are still valid."""
         rate = self.job.rate(state)
         if rate is not None:
             row["learning_rate"] = rate
@@ -180,13 +180,13 @@ class TrainingRun:
         return not self.ended and self.state is state
 
     def save(self) -> None:
-        """Store the progress, if there is a store."""
+        """Save the progress if the training has a checkpoint."""
         if self.keep is not None:
             self.keep(Progress(self.state, self.rows, self.best, self.job.machines, finished=self.ended))
             self.saved = time.perf_counter()
 
     def look_ahead(self, ended: Sequence[Ended], seconds: float) -> None:
-        """Choose the number of epochs in the next job: more if the last job took much longer than its computation."""
+        """Choose how many epochs to run at once next: more if starting the last ones took longer than computing."""
         count, slowest = len(ended), self.job.slowest
         size = 2 * count * (1 + len(self.state.slots)) * self.state.theta.nbytes
         if self.state is not ended[-1][0]:
@@ -195,7 +195,7 @@ class TrainingRun:
             self.ahead = min(2 * count, AHEAD)
 
     def diverged(self, bad: TrainState, epoch: int, what: str) -> DivergenceError:
-        """Return the DivergenceError to raise, with the better of the states `good` and initial."""
+        """Return the DivergenceError to raise, after keeping the better of the last good and the initial weights."""
         before, after = self._losses(self.good)
         better = after <= before and not np.array_equal(self.good.theta, self.origin.theta)
         when = f"after {self.good.epoch - self.origin.epoch} epoch(s)" if better else "from before the training"
@@ -212,7 +212,7 @@ class TrainingRun:
         return [means["loss"] for means in found]
 
     def result(self) -> tuple[TrainState, History]:
-        """Return the final state and the history; raise DivergenceError if the result is useless."""
+        """Return the final state and the history; raise DivergenceError if the training diverged."""
         state = self.best or self.state
         if self.rows and (self.job.broke or looks_diverged(self.rows[-1]["loss"], state.weights())):
             before, after = self._losses(state)

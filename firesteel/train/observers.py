@@ -1,4 +1,4 @@
-"""Callbacks that only observe: they call functions, record the history, or end a diverged training."""
+"""Callbacks without effect on the weights: call functions, record the history, end a diverged training."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class TerminateOnNaN(Callback):
 
 
 class LambdaCallback(Callback):
-    """Call functions as hooks.
+    """Callback made of functions, one for each hook.
 
     Each function is called by position with the arguments of its hook: `(epoch, logs)`, `(batch, logs)` or `(logs)`.
 
@@ -113,7 +113,7 @@ class Recorder(Callback):
 def called_around(
     callbacks: Sequence[Callback], model: Any, kind: str, work: Callable[[], Any], name: str = ""
 ) -> Any:
-    """Return the result of `work`, calling the hooks of an evaluation or a prediction around it.
+    """Call `work` between the hooks for start and end of an evaluation or a prediction; return its result.
 
     Args:
         callbacks: The callbacks.

@@ -1,4 +1,4 @@
-"""The wire format: a frozen Task goes to each shard, a frozen Partial returns; nothing else is transferred.
+"""What travels between driver and shards in a round: a `Task` to each shard, a `Partial` back.
 
 Partials are added in a tree whose shape depends only on the number of shards, because the order of floating-point
 additions is part of the result.  `rounds.py` has the functions from task to partial.
@@ -69,7 +69,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Changed:
-    """The rows of one parameter that a round changed, in theta (or a gradient) and in each moment.
+    """Changed rows of one large parameter: their numbers, new values (or gradients) and optimizer moments.
 
     Args:
         rows: Their indices, (U,), ascending.
@@ -84,14 +84,14 @@ class Changed:
 
     @staticmethod
     def to_bytes(several: Sequence["Changed"]) -> bytes:
-        """Return the changed rows of several parameters as one buffer."""
+        """Serialize the changed rows of several parameters to one buffer."""
         file = io.BytesIO()
         np.savez(file, *(array for one in several for array in (one.rows, one.values, one.share)))
         return file.getvalue()
 
     @staticmethod
     def from_bytes(buffer: bytes) -> tuple["Changed", ...]:
-        """Return the changed rows that a buffer holds."""
+        """Deserialize the changed rows of several parameters."""
         arrays = list(np.load(io.BytesIO(buffer)).values())
         return tuple(Changed(*arrays[at : at + 3]) for at in range(0, len(arrays), 3))
 
@@ -146,7 +146,7 @@ Sum = TypeVar("Sum")
 
 
 def tree_sum(parts: Iterable[Sum | None], plus: Callable[[Sum, Sum], Sum] = operator.add) -> Sum | None:
-    """Add values pairwise in a tree, as they arrive; None is skipped.
+    """Add values pairwise in a fixed tree, as they arrive, so that bits do not vary; None is skipped.
 
     Example:
         >>> tree_sum([np.array([1.0]), None, np.array([2.0])])

@@ -1,4 +1,4 @@
-"""Ranking metrics over all rows (`Ranking`), exact, in memory that does not grow with the rows.
+"""Exact computation of ranking metrics such as AUC over all rows, in memory that does not grow with them.
 
 Such a metric needs each distinct score with the weights of its positive and negative rows.  For few rows one round
 fetches the scores.  For many, a round first counts the rows by the leading 16 bits of their scores, and again inside
@@ -47,7 +47,7 @@ MASKS = np.array([(1 << bits) - 1 for bits in range(65)], np.uint64)
 
 
 def keys(scores: Array) -> npt.NDArray[np.uint64]:
-    """Return unsigned integers in the order of the scores, float32 or float64, with as many bits; -0.0 equals 0.0.
+    """Map float scores to unsigned integers of as many bits with the same order; -0.0 equals 0.0.
 
     Example:
         >>> keys(np.array([-np.inf, -1.0, -0.0, 0.0, 1e-300])).argsort(kind="stable").tolist()
@@ -60,13 +60,13 @@ def keys(scores: Array) -> npt.NDArray[np.uint64]:
 
 
 def columns(objective: Objective) -> int:
-    """Return the number of problems per theta."""
+    """Return the number of binary problems that a network's outputs are ranked in."""
     outputs = objective.network.outputs
     return 1 if outputs == 2 and exclusive(objective.loss, outputs) else outputs
 
 
 def scored(objective: Objective, views: Sequence[Views], x: Array, y: Array) -> tuple[Array, Array]:
-    """Return the score of each row in each problem, and whether it is positive there: two arrays (B, K)."""
+    """Return scores and true labels of K binary problems: two arrays (B, K)."""
     p = objective.network.output(views, x)
     positive = labels(p, y)
     if exclusive(objective.loss, p.shape[1]) and on_logits(objective.loss):
@@ -76,7 +76,7 @@ def scored(objective: Objective, views: Sequence[Views], x: Array, y: Array) -> 
 
 
 def count(thetas: Array, cells: Cells, step: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the cells of the shard's rows inside given cells, `step` bits finer, as float64 words.
+    """Count a shard's rows in intervals of scores, `step` bits finer than the given intervals.
 
     Args:
         thetas: The weights, (E, P).
@@ -114,7 +114,7 @@ def count(thetas: Array, cells: Cells, step: int, task: Task, blocks: Sequence[B
 
 
 def _inside(cells: Cells, step: int, key: Array, positive: Array, w: Array) -> Cells:
-    """Return a finer cell for each row inside one of a problem's cells, which ascend."""
+    """Return the finer interval of each row whose score lies in one of a problem's intervals."""
     at = np.searchsorted(cells["start"], key, side="right") - 1
     rows = np.flatnonzero((at >= 0) & (key <= (cells["start"] | MASKS[cells["bits"]])[at]))
     found, at, yes = np.zeros(len(rows), CELL), at[rows], positive[rows]
@@ -127,12 +127,12 @@ def _inside(cells: Cells, step: int, key: Array, positive: Array, w: Array) -> C
 
 
 def _starts(cells: Cells) -> npt.NDArray[np.intp]:
-    """Return the position of each problem's first cell."""
+    """Return the position of each problem's first interval."""
     return np.flatnonzero(np.diff(cells["problem"], prepend=-1))
 
 
 def added(cells: Cells) -> Cells:
-    """Return the cells by problem and descending score, with equal cells added up in order."""
+    """Merge intervals of scores by problem, in descending order, and add up the counts of equal ones."""
     cells = cells[np.lexsort((~cells["start"], cells["problem"]))]
     new = np.ones(len(cells), bool)
     new[1:] = (cells["start"][1:] != cells["start"][:-1]) | (cells["problem"][1:] != cells["problem"][:-1])
@@ -166,7 +166,7 @@ def measure(
     gains, sums = np.zeros((len(metrics), len(cells))), np.zeros((2, len(cells)))
 
     def totals(cells: Cells) -> Array:
-        """Return the weights of positive and of negative rows in each problem, (2, problems)."""
+        """Return the total weights of positive and of negative rows in each problem, (2, problems)."""
         return np.array([np.bincount(cells["problem"], cells[name], len(sums[0])) for name in SIDES])
 
     def fetch(chosen: Cells, step: int) -> list[Cells]:
@@ -174,7 +174,7 @@ def measure(
         return [partial.sums.view(CELL) for partial in partials if partial is not None]
 
     def sizes() -> Array:
-        """Return the most cells that refining each cell can return; 0 if its order does not matter."""
+        """Return how many intervals each interval may be refined into; 0 if its order does not matter."""
         matters = np.zeros(len(cells), bool)
         for group, _, weights in _running(cells, np.zeros_like(sums)):
             matters[group] = np.any([metric.undecided(*weights) for metric in metrics], axis=0)
@@ -198,7 +198,7 @@ def measure(
 
 
 def _running(cells: Cells, sums: Array) -> Iterator[tuple[slice, int, tuple[Array, Array, Array, Array]]]:
-    """Yield, for each problem, the slice of its cells, its number, their weights, and the running sums of these.
+    """Yield, for each problem, the slice of its intervals, its number, their weights and running sums.
 
     The running sums continue those in `sums`, which is updated.
     """
@@ -212,7 +212,7 @@ def _running(cells: Cells, sums: Array) -> Iterator[tuple[slice, int, tuple[Arra
 
 
 def _runs(cells: Cells, sizes: Array) -> Iterator[tuple[Cells, Array]]:
-    """Cut the cells into runs that return at most `MOST` cells, or are one cell; yield each with those to refine."""
+    """Divide intervals into groups that yield at most `MOST` finer ones, or hold one interval."""
     start, total = 0, 0.0
     for at, size in enumerate([*sizes, MOST + 1.0]):
         if total + size > MOST and at > start:

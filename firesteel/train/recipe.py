@@ -1,4 +1,4 @@
-"""The settings of a fit, as one frozen value.
+"""The settings of `fit` as one immutable object.
 
 The constructor checks that numbers are integers in range; what depends on the rows is checked with them.
 """
@@ -19,7 +19,7 @@ __all__ = ["Recipe", "strategy_of"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of training.
+    """The settings of a training, such as epochs, batch size, shards and seed.
 
     Args:
         epochs: The index of the epoch to stop before, from 0.
@@ -67,7 +67,7 @@ class Recipe:
 
 
 def strategy_of(given: str | Mapping[str, Any] | Strategy | None, optimizer: Optimizer | None) -> Strategy:
-    """Return a strategy by name or value; by default `gradient` for optimizers with a line search, else `average`."""
+    """Resolve a training strategy; the default is "gradient" for L-BFGS, otherwise "average"."""
     usual = "gradient" if optimizer is not None and optimizer.searches else "average"
     chosen: Strategy = strategies.get(usual if given is None else given)
     return chosen

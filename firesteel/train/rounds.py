@@ -1,4 +1,4 @@
-"""The work of a round: pure functions from (task, blocks of one shard) to a Partial, the same on every engine.
+"""What a shard computes in a round: functions from (task, blocks of the shard) to a `Partial`.
 
 `average` runs mini-batch training on a shard, whose weights are then averaged.  `gradient` sums gradients for one
 step on the driver.  `evaluate` and `predict` use fixed weights.  Rows are processed in fixed sub-batches, whose shape
@@ -35,7 +35,7 @@ Work = Callable[[Task, Sequence[Block], Run], Partial]
 
 
 def round_blocks(task: Task, ids: Sequence[int]) -> list[int]:
-    """Return the shard's blocks of a round, in order: a slice of the epoch's.
+    """Return the numbers of a shard's blocks in a round, in the shuffled order of the epoch.
 
     Args:
         task: The task.
@@ -53,7 +53,7 @@ def round_blocks(task: Task, ids: Sequence[int]) -> list[int]:
 
 
 def step_for(task: Task, blocks: Sequence[Block], size: int, theta: Array, slots: Array, run: Run) -> Step:
-    """Choose the implementation of a shard's steps; this is the only place that chooses.
+    """Choose the implementation of a shard's training steps: compiled, row-wise or NumPy.
 
     Args:
         task: The task.
@@ -72,7 +72,7 @@ def step_for(task: Task, blocks: Sequence[Block], size: int, theta: Array, slots
 
 
 def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Run mini-batch training over the shard's blocks of this round; return its share of the new weights and moments.
+    """Train on a shard's blocks of this round in mini-batches; return its share of the new weights and moments.
 
     A shard's share is its row weight over the round's, so the driver only adds.  With one shard this is ordinary
     mini-batch training.
@@ -95,7 +95,7 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     mover, count = step_for(task, chosen or blocks, size, theta, slots, run), task.step
 
     def steps() -> Iterator[Array]:
-        """Take a step for each batch; yield the sums of several at a time."""
+        """Take a training step for each batch; yield sums of loss and metrics for several batches at a time."""
         nonlocal count
         for planned in batches(zip(chosen, orders, strict=True), mover.planned):
             whole = 0.0
@@ -136,7 +136,7 @@ def passes(work: Work, count: int, task: Task, blocks: Sequence[Block], run: Run
 
 
 def gradient(task: Task, blocks: Sequence[Block], run: Run, sample: float = 1.0) -> Partial:
-    """Return the shard's part of the gradient over this round's rows, for one step on the driver.
+    """Return a shard's part of the gradient over this round's rows; the driver takes one step with the total.
 
     A round takes a slice of every block's rows in this epoch's order, so that an epoch uses each row once.  The
     slices start at a random offset in each block, so that rounds are of similar size.
@@ -178,7 +178,7 @@ def evaluate(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
 
 
 def evaluate_first(most: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Evaluate on the blocks whose numbers are below `most`."""
+    """Return the same sums over only those blocks whose numbers are below `most`."""
     chosen = [block for block in blocks if block.id < most]
     if not chosen:
         return Partial(np.zeros((0, len(task.theta)), task.theta.dtype), np.zeros(task.objective.size))
@@ -186,19 +186,19 @@ def evaluate_first(most: int, task: Task, blocks: Sequence[Block], run: Run) -> 
 
 
 def evaluate_each(thetas: Array, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Evaluate with each of several weight vectors, (E, P); return their sums, concatenated."""
+    """Return the same sums for each of several weight vectors, (E, P), concatenated."""
     parts = [evaluate(replace(task, theta=theta), blocks, run) for theta in thetas]
     return replace(parts[0], sums=np.concatenate([part.sums for part in parts]))
 
 
 def evaluate_all(others: Sequence[Task], task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Evaluate the networks of several tasks, the first task first; return their sums, concatenated."""
+    """Return the same sums for the networks of several tasks, concatenated, this task's first."""
     parts = [evaluate(one, blocks, run) for one in (task, *others)]
     return replace(parts[0], sums=np.concatenate([part.sums for part in parts]))
 
 
 def moments(sparse: bool, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return c, the sum of w, and the sums of w (v - c) and w (v - c)^2, for the features and targets v of each row.
+    """Return centre c, sum of weights w, and sums of w (v - c) and w (v - c)^2 for all columns v.
 
     c is the mean of the shard's first rows, so that no digits cancel.  With `sparse`, v is the targets alone.
     """
@@ -231,13 +231,13 @@ def sizes(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
 
 
 def rows_of(piece: tuple[Block, slice], dtype: np.dtype[Any], network: Network | None = None) -> tuple[Any, ...]:
-    """Return x (B, I), as it enters a network, y (B, T), and w (B,), the row weights as float64."""
+    """Decode rows: return inputs (B, I), targets (B, T) and float64 weights (B,)."""
     block, rows = piece
     return rows_for(network, block, rows, dtype), block.y[rows], block.w[rows].astype(np.float64)
 
 
 def sub_batches(blocks: Sequence[Block], most: int = SUB_BATCH) -> list[tuple[Block, slice]]:
-    """Return the sub-batches of the blocks, with at most `most` rows each, in a fixed order."""
+    """Divide the rows of blocks into sub-batches of at most `most` rows, in a fixed order."""
     return [
         (block, slice(at, at + most))
         for block in sorted(blocks, key=lambda block: block.id)
@@ -246,7 +246,7 @@ def sub_batches(blocks: Sequence[Block], most: int = SUB_BATCH) -> list[tuple[Bl
 
 
 def _summed(sub: Callable[[tuple[Block, slice]], Array], task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Add the results of `sub` for all sub-batches of the blocks, in a fixed order."""
+    """Call `sub` on all sub-batches of the blocks, and add the results in a fixed order."""
 
     def checked(piece: tuple[Block, slice]) -> Array:
         BLAS.check()
@@ -257,7 +257,7 @@ def _summed(sub: Callable[[tuple[Block, slice]], Array], task: Task, blocks: Seq
 
 
 def predict(network: Network, theta: Array, x: Features, run: Run, last: int | None = None) -> Array:
-    """Return the network's outputs, (B, O), for rows x, (B, I), of any real dtype; or those of parts[:last].
+    """Return the network's outputs, (B, O), for rows x, (B, I); or those of its first `last` parts.
 
     The storage of the rows does not affect the result: the network decides whether it multiplies non-zeros only.
     Outputs with a centre are float64.

@@ -1,4 +1,4 @@
-"""Row-wise steps: update only the rows of a parameter that a batch touches, as for sparse rows and embeddings.
+"""Training steps that update only the rows of a matrix that a batch uses, for sparse rows and embeddings.
 
 The touched rows of the first kernel of a sparse network, or of embedding tables, are gathered into a small vector
 with all other parameters and their moments.  An inner step updates this vector, with any optimizer, and the rows are
@@ -30,7 +30,7 @@ Stretch = tuple[slice, tuple[int, int], int | None]
 
 
 def stretches(network: Network) -> list[Stretch]:
-    """Return the slices of a network's theta, in order; everything between two row-wise parameters is one row."""
+    """Divide theta into slices: each row-wise parameter, and everything between two of them."""
     found = list[Stretch]()
     for owner, name, shape, where in network.layout.slices:
         if network.params[owner][name].by_row:
@@ -42,7 +42,7 @@ def stretches(network: Network) -> list[Stretch]:
 
 
 def entering(network: Network, x: CSR, dtype: np.dtype[Any]) -> CSR:
-    """Return the input of a sparse network's first linear part for rows x, (n, I), as `dtype`."""
+    """Return the input of a sparse network's first dense layer for rows x, (n, I), as `dtype`."""
     x = x.cast(dtype)
     for part in network.parts[: network.front]:
         x, _ = part.apply({}, x)
@@ -50,7 +50,7 @@ def entering(network: Network, x: CSR, dtype: np.dtype[Any]) -> CSR:
 
 
 def narrowed(network: Network, rows: Mapping[int, int]) -> Network:
-    """Return a network whose row-wise parameters have the given numbers of rows, by owner.
+    """Return a network whose row-wise parameters have fewer rows.  rows: their numbers, by layer.
 
     Only the layout differs; the parts are the network's own.  So a step on the touched rows is an ordinary step of a
     smaller network.
@@ -68,7 +68,7 @@ def narrowed(network: Network, rows: Mapping[int, int]) -> Network:
 
 
 def rows_for(network: Network | None, block: Block, rows: Any, dtype: np.dtype[Any]) -> Any:
-    """Return the chosen rows as a network's input, however they are packed; for a sparse network see `entering`."""
+    """Decode some rows of a block as a network's input, dense or sparse."""
     if network is not None and network.sparse:
         x = block.x[rows] if isinstance(block.x, CSR) else CSR.of(rows_for(None, block, rows, dtype))
         return entering(network, x, dtype)
@@ -78,7 +78,7 @@ def rows_for(network: Network | None, block: Block, rows: Any, dtype: np.dtype[A
 
 
 class ParamTable:
-    """A slice of theta and its moments as rows, and which of them are updated.
+    """A matrix within theta and its moments, and the rows of it that training updates.
 
     Args:
         network: The network.
@@ -100,7 +100,7 @@ class ParamTable:
         self.touched = np.full(shape[0], self.owner is None)
 
     def find(self, numbers: npt.NDArray[Any]) -> None:
-        """Set the rows that a batch touches, given their indices with repetitions."""
+        """Find the distinct rows that a batch uses, from their indices with repetitions."""
         order = np.arange(len(numbers), dtype=np.int32)
         self.place[numbers] = order
         self.rows = np.sort(numbers[self.place[numbers] == order]).astype(np.intp, copy=False)
@@ -108,7 +108,7 @@ class ParamTable:
 
 
 class RowwiseStep:
-    """A `Step` whose inner step updates the touched rows of `by_row` parameters, and all other parameters.
+    """Training steps that update all ordinary parameters, but of `by_row` parameters only the rows in use.
 
     Args:
         inner: The inner step; its theta and slots are updated in place.
@@ -157,14 +157,14 @@ class RowwiseStep:
         return self._partial(found, found.vectors, 1.0)
 
     def moved(self, share: float) -> Partial:
-        """Return the touched rows, and the rest of the vectors."""
+        """Return the changed rows of row-wise parameters, and all other weights and moments."""
         for table in self.tables:
             table.rows = np.flatnonzero(table.touched)
         vectors = self._gathered() * self.theta.dtype.type(share)
         return self._partial(Partial(vectors, np.zeros(0)), vectors, share)
 
     def _gathered(self) -> Array:
-        """Return the updated rows of theta and its moments, (K', P')."""
+        """Gather the rows in use of theta and its moments into one array, (K', P')."""
         size = sum(len(table.rows) * table.units for table in self.tables)
         vectors = np.empty((len(self.narrow), size), self.theta.dtype)
         for table, part in self._parts(vectors):
@@ -173,7 +173,7 @@ class RowwiseStep:
         return vectors
 
     def _parts(self, vectors: Array) -> Iterator[tuple[ParamTable, Array]]:
-        """Yield each table with its rows in vectors like those of `_gathered`, (K', rows)."""
+        """Yield each `ParamTable` with its columns of an array like that of `_gathered`."""
         at = 0
         for table in self.tables:
             end = at + len(table.rows) * table.units
@@ -181,7 +181,7 @@ class RowwiseStep:
             at = end
 
     def _partial(self, like: Partial, vectors: Array, share: float) -> Partial:
-        """Return the partial of such vectors: the rows of tables, and everything between them."""
+        """Return an array like that of `_gathered` as the shard's result, multiplied by `share`."""
         parts = [(table, part.view(vectors.dtype)) for table, part in self._parts(vectors)]
         rest = [part for table, part in parts if table.owner is None]
         rows = [(table.rows, part, table.units) for table, part in parts if table.owner is not None]
@@ -190,7 +190,7 @@ class RowwiseStep:
 
 
 def spread(total: Partial, task: Task) -> Partial:
-    """Return the sum of the shards' partials with full vectors, (K', P), in which row-wise parameters are merged.
+    """Merge the changed rows in the sum of the shards' results into full vectors, (K', P).
 
     A row of an embedding becomes the mean over the shards that changed it, a row of a sparse kernel that over all
     shards.

@@ -70,7 +70,7 @@ def search(
 
 @dataclass(frozen=True)
 class Bold:
-    """The bold driver: a learning rate that grows while the loss falls, and shrinks when it rises.
+    """Bold driver: raises the learning rate while the loss falls, and lowers it when the loss rises.
 
     Args:
         form: `"seed"` compares, before each step of `gradient`, the loss of its rows with that of the step before.
@@ -89,7 +89,7 @@ class Bold:
     tolerance: float = 0.0
 
     def paced(self, state: TrainState, cost: float, rate: float) -> TrainState:
-        """Return the state with the learning rate of the next step.
+        """Return the state with the learning rate for the next step, after a step with loss `cost`.
 
         Args:
             state: The state before the step.

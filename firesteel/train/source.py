@@ -1,4 +1,4 @@
-"""Sources of rows: a source is profiled and validated, then opened as an engine that holds its blocks.
+"""Sources of rows, such as arrays or a DataFrame: first profiled and validated, then packed into blocks.
 
 `firesteel/tables/arrays.py` is the source for arrays, `firesteel/spark/frames.py` for DataFrames.  Held-out
 validation rows belong to the source, so that both parts are validated in one pass.
@@ -23,7 +23,7 @@ __all__ = ["Source", "RowProfile", "check_kind", "check_targets", "check_weights
 
 @dataclass(frozen=True)
 class RowProfile:
-    """The profile of a source's rows.
+    """What one pass over the rows found: counts, classes, faults and statistics.
 
     Args:
         rows: The number of training rows.
@@ -51,11 +51,11 @@ class RowProfile:
 
     @property
     def sparse(self) -> bool:
-        """Whether rows are packed as non-zeros."""
+        """Whether the rows are stored in sparse form."""
         return is_sparse(self.width, self.nonzeros, self.rows + self.held)
 
     def shards(self, recipe: Recipe, blocks: int) -> int:
-        """Return the number of shards: the recipe's, or the strategy's default, a power of two.
+        """Return the number of shards: the user's, or a default that the strategy derives from the rows.
 
         With sparse rows each shard gets on average at least 64 non-zeros per column, because it returns in every
         round the rows of the first kernel that it touched.
@@ -68,13 +68,13 @@ class RowProfile:
         return usual
 
     def sampled(self, sample: Sample, features: tuple[float, ...] | None = None) -> "RowProfile":
-        """Return the profile with a sample of the training rows and its centre, or the given one of the features."""
+        """Return the profile with a sample of the training rows and a centre estimated from it."""
         centre = sample.centre if features is None else replace(sample.centre, features=features)
         return replace(self, sample=sample, centre=centre)
 
     @property
     def words(self) -> int:
-        """The size of a packed row, in words of 4 bytes."""
+        """Size of an encoded row in units of 4 bytes."""
         if not self.sparse or self.nonzeros is None:
             return self.width
         return max(1, -(-2 * self.nonzeros // (self.rows + self.held)))
@@ -82,7 +82,7 @@ class RowProfile:
 
 @runtime_checkable
 class Source(Protocol):
-    """Rows that can be validated and packed into blocks.
+    """Protocol of sources of rows, such as arrays or a DataFrame, that can be validated and packed into blocks.
 
     Attributes:
         names: The source's names of "features", "label" and "weight".
@@ -101,13 +101,13 @@ class Source(Protocol):
         ...
 
     def shards_of(self, recipe: Recipe) -> int:
-        """Return the number of shards: the recipe's, or a default that suits the rows."""
+        """Return the number of shards: the user's, or a default that suits the rows."""
         ...
 
     def engine(
         self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = ...
     ) -> contextlib.AbstractContextManager[Engine]:
-        """Open the engine of the training rows, or of the validation rows if `held`.
+        """Pack the training rows, or the validation rows if `held`, and open an engine with them.
 
         Args:
             shards: The number of shards; None lets the source choose, for rows that are only evaluated.

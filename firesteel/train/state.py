@@ -1,4 +1,4 @@
-"""The training state: everything that decides how a training continues, as one frozen value.
+"""The training state: everything that decides how a training continues, as one immutable object.
 
 Two states with equal fields continue identically, wherever they are.  `loop.py` replaces the state after each round.
 """
@@ -18,7 +18,7 @@ __all__ = ["Progress", "TrainState"]
 
 @dataclass(frozen=True)
 class TrainState:
-    """The state of a training.
+    """State of a training: weights, optimizer moments, counters and learning rate.
 
     Args:
         theta: The weights, (P,).
@@ -42,7 +42,7 @@ class TrainState:
 
     @staticmethod
     def start(theta: Array, optimizer: Optimizer) -> "TrainState":
-        """Return the state before the first step, with zero moments and the weights as their average.
+        """Return the state before the first step: zero moments, and averages equal to the weights.
 
         Example:
             >>> from firesteel.core.optimizers import Adam
@@ -55,7 +55,7 @@ class TrainState:
 
     @staticmethod
     def of(counts: Any, theta: Array, slots: Array, outer: Array, averaged: bool = False) -> "TrainState":
-        """Return the state with these `counts`; raise ValueError if they are invalid."""
+        """Create a state from its counters and vectors; raise ValueError if the counters are invalid."""
         step, epoch, rate, cost = counts
         whole = all(type(number) is int and 0 <= number < 2**53 for number in (step, epoch))
         real = all(number is None or type(number) is float for number in (rate, cost))
@@ -67,23 +67,23 @@ class TrainState:
 
     @property
     def counts(self) -> list[Any]:
-        """The fields of the state that are not vectors, JSON-able."""
+        """Counters and learning rate of the state, which JSON can hold."""
         return [self.step, self.epoch, self.learning_rate, self.cost]
 
     def used(self, optimizer: Optimizer) -> Optimizer:
-        """Return the optimizer at the learning rate that was set during training, if any."""
+        """Return the optimizer with the learning rate that a callback set, if one did."""
         return optimizer if self.learning_rate is None else optimizer.at_rate(self.learning_rate)
 
     def weights(self, averaged: bool = True) -> Array:
-        """Return the model's weights: by default their moving average, if there is one."""
+        """Return the weights, or their moving average if there is one and `averaged` is not False."""
         return self.slots[-1] if averaged and self.averaged else self.theta
 
     def swapped(self) -> "TrainState":
-        """Return the state with weights and moving average exchanged, as models are saved."""
+        """Exchange the weights and their moving average, because models are saved with the average."""
         return replace(self, theta=self.slots[-1], slots=np.vstack([self.slots[:-1], self.theta]))
 
     def with_theta(self, theta: Array) -> "TrainState":
-        """Return the state with other weights, from which a moving average restarts."""
+        """Replace the weights; a moving average starts again from them."""
         slots = np.vstack([self.slots[:-1], theta]) if self.averaged else self.slots
         return replace(self, theta=theta, slots=slots, cost=None)
 

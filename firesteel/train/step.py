@@ -1,4 +1,4 @@
-"""Training steps of one shard: learn from batches of rows in fixed sub-batches, whose shape is part of the result.
+"""Training steps of one shard: the gradient of a batch in fixed sub-batches, and the optimizer's step.
 
 Targets and weights of several batches are copied ahead at once.  Each batch then leaves its gradient in a workspace,
 and the step updates the weights.  `NumpyStep` is the reference; `rowwise.py` updates touched rows only, `fused.py` is
@@ -47,7 +47,7 @@ Piece = tuple[Block, npt.NDArray[np.intp]]
 
 
 def batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
-    """Cut a stream of rows into batches of `size` rows, across blocks; the last batch may be shorter."""
+    """Divide rows of successive blocks into batches of `size` rows; the last may be shorter."""
     batch, room = list[Piece](), size
     for block, rows in pieces:
         at = 0
@@ -64,7 +64,7 @@ def batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
 
 
 def begins(objective: Objective) -> int | None:
-    """Return the number of the part at which a run of dense layers begins that ends with the loss.
+    """Return where the dense layers at the end of a network begin, as the number of a part.
 
     None unless the run is the whole network, except for one scaling before it.
     """
@@ -74,7 +74,7 @@ def begins(objective: Objective) -> int | None:
 
 
 def cut(objective: Objective, rows: int) -> int:
-    """Return the number of rows per sub-batch for a batch of `rows` rows; it determines float32 bits.
+    """Return the rows per sub-batch for a batch of `rows` rows; the last bits of results depend on it.
 
     It depends on the architecture alone, never on what is compiled.  Row-wise parameters do not count: a step is as
     small as without them.
@@ -91,7 +91,7 @@ def cut(objective: Objective, rows: int) -> int:
 
 
 class Workspace:
-    """Buffers of one sub-batch, reused for the next one, because allocating them anew takes as long as filling them.
+    """Buffers for inputs and gradient of a sub-batch, reused for the next one to save allocations.
 
     Args:
         layout: The position of each parameter in the gradient.
@@ -106,7 +106,7 @@ class Workspace:
 
 
 def together(run: Run, works: Sequence[Piecewise[T]]) -> list[T]:
-    """Return the results of work on all pieces of a batch; pieces that yield sums receive their total."""
+    """Run work on all pieces of a batch; a piece that yields sums is sent their total over all pieces."""
     total: Array | None = None
 
     def on(work: Piecewise[T]) -> tuple[Array | None, list[T]]:
@@ -123,7 +123,7 @@ def together(run: Run, works: Sequence[Piecewise[T]]) -> list[T]:
 
 
 class Step(Protocol):
-    """Takes training steps over batches of planned rows; the bits do not depend on the implementation.
+    """Protocol of training steps over batches of rows; all implementations give the same bits.
 
     Attributes:
         planned: The most rows that can be planned together.
@@ -132,7 +132,7 @@ class Step(Protocol):
     planned: int
 
     def plan(self, pieces: list[Piece], weight: float | None) -> range:
-        """Prepare batches of these rows; return the batches' numbers.
+        """Divide rows into batches and prepare them; return the numbers of the batches.
 
         Args:
             pieces: The rows, at most `planned`.
@@ -140,7 +140,7 @@ class Step(Protocol):
         """
 
     def learn(self, number: int, *address: int) -> Workspace:
-        """Return a workspace with the gradient of a batch's weighted loss, valid until the next call.
+        """Compute the gradient of a batch; return the workspace that holds it until the next call.
 
         Args:
             number: The batch.
@@ -151,23 +151,23 @@ class Step(Protocol):
         """Return the penalty on all weights; add its derivative to the gradient of the last batch."""
 
     def move(self, t: int) -> None:
-        """Take the step of the last batch's gradient; t counts steps from 1."""
+        """Take optimizer step t, counted from 1, with the gradient of the last batch."""
 
     def sums(self, number: int | None = None) -> Array:
-        """Return the objective's sums of a batch, or of all planned ones, after they were learned from."""
+        """Return sums of loss and metrics over a batch, or over all prepared batches, once they were learned from."""
 
     def weight(self, number: int) -> float:
-        """Return the weight of a batch."""
+        """Return the total weight of a batch's rows."""
 
     def gradient(self) -> Partial:
-        """Return the gradient and the sums of the only planned batch, or zeros."""
+        """Return gradient and sums of the only prepared batch as a shard's result; zeros without rows."""
 
     def moved(self, share: float) -> Partial:
-        """Return theta and its moments, multiplied by a share, without sums."""
+        """Return the weights and moments, multiplied by a share, as a shard's result."""
 
 
 class NumpyStep:
-    """The reference `Step`, in NumPy, over threads where they pay off.
+    """Reference implementation of `Step` in NumPy, which uses threads where they pay off.
 
     Args:
         task: The task.
@@ -193,7 +193,7 @@ class NumpyStep:
         self.learned = Workspace(network.layout, (0, 0), np.zeros(len(theta), dtype))
 
     def use(self, network: Network, theta: Array, slots: Array, x: Features | None = None) -> None:
-        """Set the parameters to learn and update.
+        """Set the network, its weights and moments that the steps update.
 
         Args:
             network: The task's network, or one that `rowwise.narrowed` derived from it.
@@ -273,7 +273,7 @@ class NumpyStep:
         return self.free.pop()
 
     def _each(self, run: Run, piece: Callable[..., Piecewise[Workspace]], count: int) -> Iterator[Workspace]:
-        """Yield the workspaces of a batch's pieces, some at a time if possible, so that few are needed."""
+        """Compute the pieces of a batch, some at a time if possible, and yield their workspaces."""
         most = count if self.network.joint else WORKSPACES
         for at in range(0, count, most):
             yield from together(run, [piece(n, self._workspace()) for n in range(at, min(at + most, count))])

@@ -1,4 +1,4 @@
-"""Stopping rules, which read the history alone, and the detection of divergence.
+"""Early stopping from the history, and the detection of divergence.
 
 Infinite or NaN numbers end a training at once, in the moments too: a weight with an infinite moment never moves
 again. A finite loss of more than 1,000 times the initial one counts only at the end, for the state that would be
@@ -69,22 +69,22 @@ class Stopping:
 
     @property
     def keeps(self) -> bool:
-        """Whether the state of the best epoch is kept."""
+        """Whether the state of the best epoch must be stored."""
         return self.restore and self.patience is not None
 
     def best(self, rows: Sequence[Row]) -> int | None:
-        """Return the position of the best row, the first of equal ones; None while none counts."""
+        """Return the position of the best history row, the first of equal ones; None before `start`."""
         return self.watched(rows)[0]
 
     def ended(self, rows: Sequence[Row]) -> bool:
-        """Return whether training should stop after these rows."""
+        """Return whether training should stop after these history rows."""
         if self.patience is not None and len(rows) > 1 and self.watched(rows)[1] >= max(1, self.patience):
             return True
         before, now = rows[-2]["loss"] if len(rows) > 1 else math.inf, rows[-1]["loss"]
         return self.tolerance > 0 and abs(before - now) <= self.tolerance * abs(before) < math.inf
 
     def watched(self, rows: Sequence[Row]) -> tuple[int | None, int, float | None, int]:
-        """Return (position of the best row, rows since it, best value, rows since the patience was reset)."""
+        """Return (position of the best row, rows since, best value, rows since patience was reset)."""
         best, value, waited, improved = None, None, 0, False
         for at, row in enumerate(rows):
             if self.start and row["epoch"] < self.start:
@@ -107,7 +107,7 @@ DIVERGED = 1000.0
 
 
 def within_bounds(loss: float, first: float) -> bool:
-    """Return whether a loss is at most 1,000 times the initial loss, or 1,000; NaN is not.
+    """Return whether a loss is at most 1,000, or 1,000 times the initial loss; False for NaN.
 
     Example:
         >>> within_bounds(900.0, 0.1), within_bounds(2000.0, 0.1), within_bounds(2000.0, 3.0)
@@ -117,12 +117,12 @@ def within_bounds(loss: float, first: float) -> bool:
 
 
 def looks_diverged(loss: float, theta: Array) -> bool:
-    """Return whether an epoch's loss, or the weights after it, call for a closer check."""
+    """Return whether an epoch's loss or weights are so large that divergence must be checked."""
     return not (within_bounds(loss, 1.0) and np.abs(theta).max(initial=0.0) <= DIVERGED)
 
 
 def divergence(network: Network, state: TrainState, epoch: int, what: str, when: str, rate: float) -> DivergenceError:
-    """Return the error that says where a training diverged.
+    """Return the DivergenceError that says in which layer a training diverged.
 
     Args:
         network: The network.

@@ -28,7 +28,7 @@ class Strategy(Spec):
     """Base class of training strategies."""
 
     def work(self) -> Work:
-        """Return the function that runs on each shard."""
+        """Return the function that each shard runs in a round."""
         raise NotImplementedError
 
     def check(self, network: Network, optimizer: Optimizer, batch_size: int | None) -> None:
@@ -44,7 +44,7 @@ class Strategy(Spec):
         raise NotImplementedError
 
     def default_shards(self, rows: int, batch_size: int | None, blocks: int) -> int:
-        """Return the default number of shards of a frame, which depends on the data alone."""
+        """Return the default number of shards, which depends on the data alone, not on the cluster."""
         raise NotImplementedError
 
     def rounds(self, rows: int, batch_size: int | None, shards: int, blocks: int) -> int:
@@ -56,11 +56,11 @@ class Strategy(Spec):
         return rounds
 
     def alone(self, shards: int) -> bool:
-        """Return whether a shard can continue with the next epoch without the driver."""
+        """Return whether shards can run several epochs without the driver."""
         return False
 
     def local(self, optimizer: Optimizer, rows: int, batch_size: int | None, shards: int) -> Optimizer:
-        """Return the optimizer that each shard uses."""
+        """Return the optimizer that each shard uses, possibly with another learning rate."""
         return optimizer
 
     def vectors(self, optimizer: Optimizer) -> int:
@@ -72,13 +72,13 @@ class Strategy(Spec):
         return task
 
     def with_penalty(self, total: Partial, task: Task) -> Partial:
-        """Return the sum of the shards' partials with the penalty on the weights added."""
+        """Add the penalty on the weights to the sum of the shards' results."""
         return total
 
     def advance(
         self, state: TrainState, total: Partial, optimizer: Optimizer, shards: int, network: Network
     ) -> TrainState:
-        """Return the state after a round, given the sum of the shards' partials."""
+        """Update the state after a round, from the sum of the shards' results."""
         raise NotImplementedError
 
 
