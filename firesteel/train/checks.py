@@ -76,30 +76,34 @@ MOST_EXACT = {4: 2.0**24, 8: 2.0**53}
 """Up to this size a float of so many bytes represents every integer."""
 
 OUTSIDE = "a class outside the range"
-FROM_ZERO = "number the classes from 0, and give the last layer as many outputs as there are classes"
+FROM_ZERO = "number the classes from 0, and give the last layer one output per class"
 KINDS: dict[str, tuple[str, str, str]] = {
-    "null-features": ("features", "no value (null)", "drop those rows, or fill them in"),
-    "index-range": ("features", "an index outside its row", "make the rows longer, or leave those values out"),
+    "null-features": ("features", "no value (null)", "drop those rows, or fill in their values"),
+    "index-range": (
+        "features",
+        "an index outside its row",
+        "declare longer rows, or remove the values with these indices",
+    ),
     "index-order": (
         "features",
         "indices that do not ascend",
-        "sort each row's, and add up equal ones (sum_duplicates)",
+        "sort the indices of each row, and add up values with equal indices (scipy: sum_duplicates)",
     ),
-    "null-item": ("features", "a null inside", "fill it in, or drop those rows"),
-    "nan": ("features", "NaN", "drop those rows, or fill them in"),
+    "null-item": ("features", "a null inside", "replace the nulls, or drop those rows"),
+    "nan": ("features", "NaN", "drop those rows, or fill in their values"),
     "infinite": ("features", "an infinite value", "replace or drop it; values beyond 3.4e38 do not fit float32"),
     "null-label": ("label", "no value (null or NaN)", "drop those rows: nothing can be learned from them"),
     "label-infinite": ("label", "an infinite value", "replace or drop it"),
-    "label-fractional": ("label", "a number that is not a class", "number the classes 0, 1, 2, ... in whole numbers"),
+    "label-fractional": ("label", "a number that is not a class", "number the classes 0, 1, 2, ..."),
     "label-range": ("label", OUTSIDE, FROM_ZERO),
     "label-unit": ("label", "a number outside [0, 1]", "this loss takes probabilities, one-hot rows or 0 and 1"),
     "label-count": ("label", "a negative number", "this loss takes counts, or other amounts of at least 0"),
     "label-sign": ("label", "a number other than -1, 0 and 1", "this loss takes -1 and 1, or 0 and 1"),
-    "null-id": ("id", "no value (null)", "fill it in, or name a column that identifies every row"),
-    "null-held": ("held", "no value (null)", "fill it in: true for validation, false for training"),
-    "null-weight": ("weight", "no value (null or NaN)", "fill it in; 0 leaves a row out"),
+    "null-id": ("id", "no value (null)", "fill in the identifiers, or name a column that identifies every row"),
+    "null-held": ("held", "no value (null)", "fill in the column: true for validation rows, false for training rows"),
+    "null-weight": ("weight", "no value (null or NaN)", "fill in the weights; weight 0 leaves a row out"),
     "weight-infinite": ("weight", "an infinite value", "replace it"),
-    "negative-weight": ("weight", "a negative number", "weights are counts or importances: 0 or more"),
+    "negative-weight": ("weight", "a negative number", "give weights of 0 or more"),
 }
 """The kinds of faults by code: (the column's role, the fault, the remedy)."""
 ONLY_FOR = {
