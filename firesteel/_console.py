@@ -1,4 +1,4 @@
-"""What a model prints, in Keras's format: one line or progress bar per epoch, and losses and metrics.
+"""What `fit` and `evaluate` print, in Keras's format: a line or progress bar per epoch, with metrics.
 
 Training from the command line is shown by `firesteel/cli/progress.py`.
 """
@@ -60,7 +60,7 @@ class Progbar(Quiet):
         self.begun = self.drawn = time.perf_counter()
 
     def draw_part(self, batch: int, logs: Logs = None) -> None:
-        """Redraw the bar in the middle of an epoch."""
+        """Redraw the progress bar within an epoch."""
         now = time.perf_counter()
         if now - self.drawn >= REDRAWN_SECONDS:
             self.drawn = now

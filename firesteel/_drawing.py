@@ -77,7 +77,7 @@ def plot_model(model: Any, to_file: Any = "model.svg", show_shapes: bool = True)
 
 
 def drawn(boxes: Mapping[Key, Sequence[str]], arrows: Sequence[tuple[Key, Key]], name: str) -> Picture:
-    """Return boxes of text and the arrows between them as SVG.
+    """Draw boxes of text and the arrows between them as SVG.
 
     Args:
         boxes: The lines of text of each box; the first one is its name.
@@ -140,7 +140,7 @@ def drawn(boxes: Mapping[Key, Sequence[str]], arrows: Sequence[tuple[Key, Key]],
 def _placed(
     parents: Mapping[Key, Sequence[Key]], rank: Mapping[Key, int], until: Mapping[Key, int], half: Mapping[Key, float]
 ) -> dict[tuple[Key, int], float]:
-    """Return the centre of each box, and of its arrows in every rank that they pass."""
+    """Place boxes in ranks: return the horizontal centre of each box, and of arrows in the ranks that they pass."""
     x = dict[tuple[Key, int], float]()
     for at in range(max(rank.values()) + 1):
         own = [key for key in rank if rank[key] == at]
@@ -169,5 +169,5 @@ def _letters(line: str) -> int:
 
 
 def _safe(line: str) -> str:
-    """Return text escaped for XML, with unprintable characters replaced."""
+    """Escape text for XML, and replace unprintable characters."""
     return escape("".join(letter if letter.isprintable() else "�" for letter in line))

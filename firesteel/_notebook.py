@@ -17,7 +17,7 @@ STROKES = ('stroke="currentColor"', 'stroke="#d9730d" stroke-dasharray="5 3"')
 
 
 def box(title: str, *parts: str) -> str:
-    """Return HTML parts under a plain-text title."""
+    """Return HTML of several parts in a box under a title."""
     inside = "".join(parts)
     return f'<div style="display:inline-block;line-height:1.4"><div><b>{escape(title)}</b></div>{inside}</div>'
 
@@ -41,7 +41,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") 
 
 
 def curves(lines: Mapping[str, Sequence[float]], marked: int | None = None) -> str:
-    """Return one or two lines over the epochs as SVG, with their range as text; "" if there is nothing to draw.
+    """Draw one or two lines over the epochs as SVG, with their range as text; empty without finite values.
 
     Args:
         lines: The values per epoch, by name.
@@ -78,7 +78,7 @@ def curves(lines: Mapping[str, Sequence[float]], marked: int | None = None) -> s
 
 
 def number(value: float) -> str:
-    """Return a number with four significant digits.
+    """Format a number with four significant digits.
 
     >>> number(0.123456), number(31234.5), number(3)
     ('0.1235', '3.123e+04', '3')

@@ -1,4 +1,4 @@
-"""Printing that never raises: a missing, closed or ASCII-only stdout gets whatever it can take.
+"""Printing that never raises, even if stdout is missing, closed or limited to ASCII.
 
 `_console.py` formats the text.
 """
@@ -21,7 +21,7 @@ def say(text: str, end: str = "\n") -> None:
 
 
 def plain(text: str) -> str:
-    r"""Return a text in ASCII: box-drawing characters become signs, other characters escapes.
+    r"""Convert a text to ASCII: box-drawing characters become -, | and +, others escapes.
 
     >>> plain("━━─│ é")
     '==-| \\xe9'

@@ -77,7 +77,7 @@ def _complain(text: str) -> None:
 
 
 def _unforeseen(error: Exception) -> str:
-    """Return one line for an unexpected error: the operating system's message, or the place in the code."""
+    """Describe an unexpected error in one line: the operating system's message, or the place in the code."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'the system'}: {error.strerror}"
     place = traceback.extract_tb(error.__traceback__)[-1]

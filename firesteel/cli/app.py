@@ -1,4 +1,4 @@
-"""The commands of the command line, and how unknown ones are refused.
+"""The command-line application: its commands, and the errors for unknown commands and options.
 
 Options and help come from the signatures and docstrings of the commands.  Next: `train.py` and its siblings.
 """
@@ -27,7 +27,7 @@ for command in (data, demo, doctor, evaluate, inspect, predict, report, train):
 
 
 def run(argv: list[str]) -> int:
-    """Run a command and return its exit code, or 2 after an explanation if the command line is invalid."""
+    """Parse a command line and run the command; return its exit code, or 2 if the command line is invalid."""
     try:
         return app(argv) or 0
     except CycloptsError:

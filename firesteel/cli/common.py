@@ -36,7 +36,7 @@ Flags = dict[str, tuple[str, Any]]
 
 
 def flags(**options: Any) -> Flags:
-    """Return options by their names on the command line, with the settings that they set."""
+    """Return {command-line option: setting} for all options of `firesteel train`."""
     known = {key: f"{section}.{key}" for section, key in KINDS}
     known |= {"data": "data.train", "engine": "engine.name", "run": "run.folder"}
     return {f"--{name.replace('_', '-')}": (known[name], value) for name, value in options.items()}
@@ -56,7 +56,7 @@ STARTING = "starting Spark: some 10 seconds"
 def session_of(
     engine: EngineSettings, console: Console, quiet: bool, silent: bool = True
 ) -> Iterator["SparkSession | None"]:
-    """Give the Spark session that the settings ask for, or None for the local engine.
+    """Context manager: the Spark session that the settings ask for, or None for training in this process.
 
     Args:
         engine: The engine settings.
@@ -79,7 +79,7 @@ def session_of(
 
 @contextmanager
 def spark_session(master: str, silent: bool = True) -> Iterator["SparkSession"]:
-    """Give the active session, or a new one that is stopped at the end.
+    """Context manager: the active Spark session, or a new one that is stopped at the end.
 
     Args:
         master: The Spark master.
@@ -120,7 +120,7 @@ def _check_master(spark: "SparkSession", master: str) -> None:
 
 @contextmanager
 def _interruptible_later() -> Iterator[None]:
-    """Postpone a first Ctrl-C or SIGTERM: a JVM that is interrupted while it starts would never exit.
+    """Context manager: postpone a first Ctrl-C or SIGTERM while the JVM starts, so that it does not hang.
 
     Afterwards, restore firesteel's signal handlers: Spark replaces them with one that prints tracebacks.
     """

@@ -1,4 +1,4 @@
-"""The settings of `firesteel train`: frozen dataclasses, one per section of the TOML file.
+"""The settings of `firesteel train`: one dataclass per section of the TOML file.
 
 Options override environment variables, which override the file, which overrides the defaults.  `resolve` merges them
 and records where each value was found, for messages.  Next: `network.py` and `train.py`, which use the result.
@@ -24,7 +24,7 @@ from firesteel.tables.policy import AUTOMATIC
 
 @dataclass(frozen=True)
 class Kind:
-    """What a value must be.
+    """Type of a setting: how its value is checked, and how messages describe it.
 
     Args:
         words: Description for messages.
@@ -47,7 +47,7 @@ class Kind:
     names: tuple[str, ...] = ()
 
     def check(self, value: Any) -> Any:
-        """Return the converted value.  Raises ValueError if it is invalid."""
+        """Check and convert a value; raise ValueError if it is invalid."""
         if not self.listed:
             return self._one(value)
         values = value if isinstance(value, list | tuple) else [value]
@@ -98,7 +98,7 @@ def _are_kinds(value: Any) -> bool:
 
 
 def _by_column(value: Any) -> Any:
-    """Return kinds of columns by name, from a table or from text such as zip=category,code=category."""
+    """Parse kinds of columns, from a TOML table or from text such as zip=category,code=category."""
     if isinstance(value, dict):
         return value
     return {name.strip(): kind.strip() for name, _, kind in (part.rpartition("=") for part in value.split(","))}
@@ -141,7 +141,7 @@ def _key(kind: Kind, default: Any = None) -> Any:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Where the rows are, and the roles of their columns.
+    """Section [data]: where the rows are, and the roles of their columns.
 
     Args:
         train: A data set, or a file of training rows.
@@ -178,7 +178,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The network: its layers in full, or the short form `hidden`, `activation`, `dropout` and `scale`."""
+    """Section [model]: the network's layers, or its short form `hidden`, `activation`, `dropout`, `scale`."""
 
     layers: tuple[dict[str, Any], ...] | None = _key(LAYERS)
     hidden: tuple[int, ...] = _key(UNITS, (64,))
@@ -191,7 +191,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train; names as in `Sequential.fit` and `compile`.
+    """Section [training]: arguments of `compile` and `Sequential.fit`, under the same names.
 
     Args:
         validation_split: "auto" holds out 10 % of 500 rows or more, stops after 5 epochs without a better validation
@@ -223,7 +223,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """Where to train."""
+    """Section [engine]: whether to train in this process or on Spark, and where."""
 
     name: str = _key(_one_of("local", "spark"), "local")
     master: str = _key(TEXT, "local[2]")
@@ -231,14 +231,14 @@ class EngineSettings:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Where to save the run."""
+    """Section [run]: the folder in which the run is saved."""
 
     folder: str | None = _key(TEXT)
 
 
 @dataclass(frozen=True)
 class Config:
-    """All settings.
+    """All settings of a training, by section.
 
     Args:
         data: The section of the rows.
@@ -274,7 +274,7 @@ LARGEST = 2**24
 
 @dataclass(frozen=True)
 class Setting:
-    """A value and its source.
+    """A setting's value and where it was set: option, environment variable or file.
 
     Args:
         value: The value.
@@ -293,7 +293,7 @@ Found = dict[tuple[str, str], Setting]
 def resolve(
     file: Path | None, flags: Mapping[str, tuple[str, Any]], environment: Mapping[str, str] | None = None
 ) -> Config:
-    """Merge the settings from a file, the environment and options.
+    """Merge the settings from a file, the environment and options; options have precedence.
 
     Args:
         file: The TOML file, if any.
@@ -341,7 +341,7 @@ def to_tables(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def check_secrets(section: str, key: str, value: str | None) -> None:
-    """Raise ConfigError if a setting was written without its secret, which must then come from the environment."""
+    """Raise ConfigError if a secret in a setting is hidden, as in a saved file, and must be set anew."""
     if value is not None and HIDDEN in value:
         raise ConfigError(
             f"{value}: [{section}] {key} was saved with {HIDDEN} in place of its secret: set the full value in "
@@ -372,7 +372,7 @@ def _checked(section: str, key: str, given: Setting) -> Any:
 
 
 def _settle(found: Found) -> None:
-    """Check that the network's layers and its short form do not conflict."""
+    """Raise ConfigError if the network is given both as layers and in its short form."""
     layers = found.get(("model", "layers"))
     hidden = found.get(("model", "hidden"))
     if layers is None:
@@ -433,7 +433,7 @@ def _from_file(path: Path) -> Found:
 
 
 def _place(path: Path, text: str, section: str | None, key: str) -> str:
-    """Return the file name and the line of a key, if a plain text search finds it."""
+    """Return where a key stands, as file name and line number, if a text search finds it."""
     at = ""
     for number, line in enumerate(text.splitlines() if len(key) <= MOST else (), 1):
         header = re.match(r"\s*\[+\s*([\w-]+)\s*[\].]", line)
@@ -459,7 +459,7 @@ def _from_environment(environment: Mapping[str, str]) -> Found:
 
 
 def _shell(section: str, key: str, value: Any) -> Any:
-    """Return the value of text from the shell: a list if one is needed, a TOML value, or the text."""
+    """Parse a setting's text from the shell: a list if the setting needs one, a TOML value, or the text itself."""
     if not isinstance(value, str):
         return value
     kind = KINDS[section, key]

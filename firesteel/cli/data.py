@@ -32,7 +32,7 @@ data = App(name="data", help="List, fetch and convert data sets and files of row
 
 @dataclass(frozen=True)
 class Form:
-    """An output format.
+    """A file format that `data convert` writes.
 
     Args:
         endings: Endings of the files that are written.
@@ -46,7 +46,7 @@ class Form:
 
 
 def _columns(rows: FileRows) -> dict[str, NDArray[Any]]:
-    """Return rows as columns: the inputs, then the label or labels."""
+    """Return rows as named columns: the inputs, then the label or labels."""
     names = rows.names or tuple(f"x{number + 1}" for number in range(rows.x.shape[1]))
     return {name: rows.x[:, number] for number, name in enumerate(names)} | _targets(rows)
 
@@ -60,7 +60,7 @@ def _targets(rows: FileRows) -> dict[str, NDArray[Any]]:
 
 
 def _narrow(rows: FileRows) -> NDArray[Any]:
-    """Return the labels; classes become integers if the input format has only floats."""
+    """Return the labels, with class labels as integers if the input format stores only floats."""
     whole = rows.by_value and rows.y.ndim == 1 and labels_of(rows).kind == "whole" and rows.y.dtype.kind == "f"
     return rows.y.astype(np.int64) if whole else rows.y
 
@@ -251,7 +251,7 @@ def convert(
 
 
 def _parts(settings: DataSettings) -> list[tuple[str, Ask]]:
-    """Return what to read, and the beginning of the names of the files to write."""
+    """Return the data sets or files to convert, each with the stem of its output's name."""
     first = ask(settings)
     if first.format != "set":
         stem = unpacked_name(Path(settings.train.rstrip("/")).name)
@@ -264,7 +264,7 @@ def _parts(settings: DataSettings) -> list[tuple[str, Ask]]:
 
 
 def _holds_pictures(source: str, form: str | None) -> bool:
-    """Return whether the source is a folder of pictures: a folder whose name shows no other format."""
+    """Return whether the source is a folder of pictures, not a folder in another format such as Parquet."""
     path = Path(source)
     return source not in SETS and form is None and path.suffix.lower() not in ENDINGS and path.is_dir()
 

@@ -46,7 +46,7 @@ print(json.dumps({"python": "%d.%d" % sys.version_info[:2],
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A finding of `firesteel doctor`.
+    """One line that `firesteel doctor` prints: what was found, whether it is a problem, and the remedy.
 
     Args:
         what: The finding, in one line.
@@ -137,7 +137,7 @@ def _plain_python() -> Iterator[Diagnosis]:
 
 
 def _asked(python: str) -> dict[str, Any] | str:
-    """Return what a Python reports about itself, or why it does not."""
+    """Run a Python interpreter; return its version and missing packages, or why it cannot run."""
     try:
         done = subprocess.run(
             [python, "-c", ASK], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
@@ -169,7 +169,7 @@ def _disk() -> Diagnosis:
 
 
 def of_session(found: "Probe") -> Iterator[Diagnosis]:
-    """Yield findings about a Spark session, from a small job."""
+    """Yield findings about a Spark session, for which a small job is run."""
     worker = found.worker
     yield Diagnosis(
         f"Spark {found.version} ran a job; a worker is Python {worker['python']}, NumPy {worker['numpy']}, "
@@ -227,7 +227,7 @@ def of_file(wanted: Ask) -> Iterator[Diagnosis]:
 
 
 def of_rows(rows: FileRows) -> Iterator[Diagnosis]:
-    """Yield findings about rows that are trained on as they are."""
+    """Yield findings about rows of numbers that need no encoding."""
     if rows.table is not None:
         yield from _of_table(rows)
         return
@@ -286,7 +286,7 @@ def _of_table(rows: FileRows) -> Iterator[Diagnosis]:
 
 
 def _balance(rows: FileRows) -> Diagnosis:
-    """Return the task, and the frequency of each class."""
+    """Describe the learning task and how frequent each class is."""
     try:
         task = decide(labels_of(rows), None)
     except DataError as error:
@@ -299,7 +299,7 @@ def _balance(rows: FileRows) -> Diagnosis:
 
 
 def _described(column: TableColumn, values: ColumnValues) -> str:
-    """Return a description of a table's column."""
+    """Describe a table's column: its kind, values and missing values."""
     words, there = [kind_of(column)], ~values.absent
     if isinstance(column, CategoryColumn):
         words.append(f"{len(column.levels):,} values, such as {', '.join(map(repr, column.levels[:3]))}")

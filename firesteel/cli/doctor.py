@@ -59,7 +59,7 @@ def doctor(
 
 
 def _asked(given: Flags) -> Ask:
-    """Return the rows that options name; labels are required only if the options name them."""
+    """Return which rows to read from the options; labels are required only if an option names them."""
     data = resolve(None, given, {}).data
     return ask(data, labelled=data.label is not None)
 

@@ -33,7 +33,7 @@ ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 
 @dataclass
 class Album:
-    """The pictures of a folder.
+    """The pictures found in a folder, with their classes, common shape and broken files.
 
     Args:
         folder: The folder.
@@ -48,7 +48,7 @@ class Album:
     broken: dict[Path, str] = field(default_factory=dict)
 
     def refuse_broken(self) -> None:
-        """Raise DataError if files are broken, with the first one and their number."""
+        """Raise DataError if some files are broken; the message names the first one and their number."""
         if self.broken:
             path, why = next(iter(self.broken.items()))
             raise DataError(
@@ -104,7 +104,7 @@ def look(folder: Path, size: tuple[int, int] | None, colour: bool | None) -> Alb
 
 
 def decoded(album: Album) -> Iterator[tuple[list[Path], list[NDArray[np.uint8]]]]:
-    """Yield the pictures in pieces: paths and (H, W, C) pixels.  Broken files are added to `album.broken`."""
+    """Yield some pictures at a time: paths and pixels (H, W, C).  Broken files are added to `album.broken`."""
     paths, pictures, pixels = list[Path](), list[NDArray[np.uint8]](), functools.partial(_pixels, shape=album.shape)
     for path in album.files:
         if path in album.broken or (picture := _read(album, path, pixels)) is None:
@@ -119,7 +119,7 @@ def decoded(album: Album) -> Iterator[tuple[list[Path], list[NDArray[np.uint8]]]
 
 
 def text(path: Path | str) -> str:
-    """Return a path as text that any file can contain; bytes that are not UTF-8 are escaped."""
+    """Convert a path to text that can be encoded as UTF-8; other bytes are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -137,7 +137,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _read(album: Album, path: Path, use: Callable[[Any], Seen]) -> Seen | None:
-    """Return the result of using a picture; None if it is broken, with the reason in `album.broken`."""
+    """Open a picture and call a function on it; if it is broken, note why in `album.broken` and return None."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -151,7 +151,7 @@ def _read(album: Album, path: Path, use: Callable[[Any], Seen]) -> Seen | None:
 
 
 def _head(picture: Any) -> tuple[tuple[int, int], bool]:
-    """Return a picture's height and width, upright, and whether it has colours."""
+    """Return a picture's height and width after EXIF rotation, and whether it has colours."""
     width, height = picture.size
     turned = picture.getexif().get(ORIENTATION) in TURNED
     grey = picture.mode in GREY or picture.mode.startswith("I")
@@ -159,7 +159,7 @@ def _head(picture: Any) -> tuple[tuple[int, int], bool]:
 
 
 def _pixels(picture: Any, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Return a picture's pixels, upright, in the given shape, with transparency on white.
+    """Return a picture's pixels after EXIF rotation, scaled to a shape, with white behind transparent ones.
 
     Raises ValueError for pixels of more than 16 bits, or floats.
     """

@@ -1,4 +1,4 @@
-"""The network and callbacks that settings describe, and saved models with what their run folder knows about the rows.
+"""Builds network and callbacks from settings, and loads saved models with the settings of their run.
 
 `check` refuses invalid settings before any row is read; `build` needs the number of inputs and the task.  `using.py`
 starts from `scoring` and `trained`.
@@ -31,7 +31,7 @@ METRICS = {"classification": ("accuracy",), "multilabel": ("binary_accuracy",), 
 
 
 def check(config: Config) -> None:
-    """Raise ConfigError for settings that are invalid whatever the rows are."""
+    """Raise ConfigError for settings that are invalid for any rows, before rows are read."""
     optimizer_of(config)
     callbacks_of(config)
     if config.training.strategy is not None:
@@ -45,7 +45,7 @@ def check(config: Config) -> None:
 
 
 def optimizer_of(config: Config) -> optimizers.Optimizer:
-    """Return the optimizer, with the learning rate if that is set separately."""
+    """Return the optimizer that the settings describe, with the learning rate if that is a setting of its own."""
     chosen: optimizers.Optimizer = optimizers.get(config.training.optimizer)
     rate = config.training.learning_rate
     return chosen if rate is None else replace(chosen, learning_rate=rate)
@@ -76,7 +76,7 @@ def callbacks_of(config: Config) -> list[Callback]:
 
 
 def _kind(default: Any) -> Kind:
-    """Return the kind of a callback's setting, from its default."""
+    """Return the type of a callback's argument, derived from its default."""
     return FLAG if isinstance(default, bool) else TEXT if isinstance(default, str) else NUMBER
 
 
@@ -87,7 +87,7 @@ def build(
     front: Table | None = None,
     bounds: tuple[float, float] | None = None,
 ) -> Model:
-    """Return the compiled network for rows of this width.
+    """Build and compile the network for rows of a width.
 
     Args:
         config: The settings.
@@ -145,7 +145,7 @@ MODEL, SETTINGS = "model.firesteel", "config.toml"
 
 @dataclass(frozen=True)
 class Trained:
-    """A saved model.
+    """A saved model, with the settings of the run that trained it, if known.
 
     Args:
         path: The model file.
@@ -159,7 +159,7 @@ class Trained:
 
     @property
     def loss(self) -> losses.Loss:
-        """The loss.  Raises ConfigError if the model was not compiled."""
+        """Loss of the model; raises ConfigError if the model was saved without one."""
         compiled = self.model.get_compile_config()
         if compiled is None:
             raise ConfigError(
@@ -170,7 +170,7 @@ class Trained:
 
     @property
     def kind(self) -> str:
-        """The task: "classification", "multilabel" or "regression"."""
+        """Kind of task: "classification", "multilabel" or "regression"."""
         outputs, loss = self.model.network.outputs, self.loss
         if (
             loss.targets in ("class", "sign")
@@ -182,18 +182,18 @@ class Trained:
 
     @property
     def names(self) -> tuple[str, ...] | None:
-        """The run's names of the classes or labels, if any."""
+        """Names of the classes or labels that the run recorded, if any."""
         return None if self.config is None else self.config.data.class_names
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes or labels; their numbers if they have no names."""
+        """Names of the classes or labels, or their numbers if they have no names."""
         outputs = self.model.network.outputs
         count = 2 if outputs == 1 and self.kind == "classification" else outputs
         return self.names or tuple(str(number) for number in range(count))
 
     def task(self, labels: Labels) -> LearningTask:
-        """Return the meaning of labels for the model.  Raises ConfigError, or DataError for unknown classes."""
+        """Return the learning task of the model for given labels; raise an error for unknown classes."""
         if self.kind == "regression":
             return decide(labels, self.loss)
         if labels.kind == "text" and self.names is None:
@@ -214,7 +214,7 @@ class Trained:
         *,
         labelled: bool = True,
     ) -> Ask:
-        """Return what to read: the named rows, or the test part of the run; for a data set, its test part."""
+        """Return which rows to read: those of the options, otherwise the test part of the run or data set."""
         known = DataSettings() if self.config is None else self.config.data
         if path is None:
             if self.config is None or not has_test(known):
@@ -239,7 +239,7 @@ class Trained:
 
 
 def scoring(path: Path) -> Trained:
-    """Return the model in a file or a run folder, for scoring rows of files.
+    """Load the model of a file or a run folder for scoring; raise ConfigError for several inputs or outputs.
 
     Raises:
         StoreError: If there is no model.
@@ -258,7 +258,7 @@ def scoring(path: Path) -> Trained:
 
 
 def trained(path: Path) -> Trained:
-    """Return the model in a file or a run folder.  Raises StoreError if there is no model."""
+    """Load the model of a file or a run folder; raise StoreError if there is no model."""
     file = path / MODEL if path.is_dir() else path
     if path.is_dir() and not file.exists():
         raise StoreError(f"{path}: this folder has no {MODEL}: has the run finished?", code="store-read")

@@ -1,4 +1,4 @@
-"""The training or test rows with encoded targets: arrays in process, DataFrames on Spark.
+"""Training and test rows with encoded targets, as arrays or, on Spark, as DataFrames.
 
 Both give `fit` and `evaluate` their arguments.  Rows are held out by row hash, so that both engines hold out the same
 ones.
@@ -33,7 +33,7 @@ CLASS = "firesteel_class"
 
 @dataclass(frozen=True)
 class Framed:
-    """Rows in a Spark DataFrame.
+    """Rows in a Spark DataFrame, with the roles of its columns.
 
     Args:
         source: The file, for messages.
@@ -57,7 +57,7 @@ class Framed:
 
 
 def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> FileRows | Framed:
-    """Return the rows to read, through Spark if there is a session.
+    """Read rows, through Spark if there is a session, otherwise in this process.
 
     Args:
         wanted: What to read.
@@ -99,7 +99,7 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> FileRow
 
 
 def _pair(wanted: Ask, spark: "SparkSession", stack: ExitStack) -> Framed:
-    """Return the rows of two text files; labels are one-hot, or one number per line."""
+    """Read rows and labels from two text files; labels are one-hot, or one number per line."""
     from firesteel.spark.files import explained
     from firesteel.spark.lines import paired
 
@@ -128,7 +128,7 @@ def labels(rows: FileRows | Framed) -> Labels:
 
 @dataclass(frozen=True)
 class DataPart:
-    """Rows ready for `fit` and `evaluate`.
+    """Training or test rows, encoded as `fit` and `evaluate` need them.
 
     Args:
         source: The file, for messages.
@@ -152,7 +152,7 @@ class DataPart:
         return {"x": self.x, **self.columns}
 
     def opened(self, split: str | float, dtype: str, classes: bool, usual: tuple[float, int]) -> Foldable:
-        """Return the rows as a source.
+        """Context manager: the rows as a source for planning a training.
 
         Args:
             split: Share of the rows to hold out by row hash, or "auto".
@@ -196,7 +196,7 @@ def must_be_known(rows: Framed, task: LearningTask) -> None:
 
 
 def part(rows: FileRows | Framed, task: LearningTask, spark: "SparkSession | None") -> DataPart:
-    """Return rows with their encoded targets.  Raises DataError for unknown classes."""
+    """Encode the targets of rows for a task; raise DataError for unknown classes."""
     if isinstance(rows, Framed):
         return _framed(rows, task)
     targets = encode(task, rows)

@@ -32,14 +32,14 @@ REDRAWN = 4
 
 
 def is_live(console: Console) -> bool:
-    """Return whether lines can be redrawn: on a terminal, unless plain text is asked for."""
+    """Return whether output may be redrawn: on a terminal, unless the user asked for plain text."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("CI") or console.is_dumb_terminal
     return console.file.isatty() and not plain
 
 
 @contextmanager
 def waiting(text: str, console: Console, *, live: bool) -> Iterator[None]:
-    """Show what is being waited for; on a terminal only while it lasts."""
+    """Context manager: show a text while waiting; on a terminal it disappears at the end."""
     if live:
         with console.status(text):
             yield
@@ -52,7 +52,7 @@ def waiting(text: str, console: Console, *, live: bool) -> Iterator[None]:
 def epochs_shown(
     epochs: int, console: Console, *, live: bool, every: int = 1, members: int = 1
 ) -> Iterator[Callback]:
-    """Give the callback that shows each epoch.
+    """Context manager: the callback that shows each epoch, live or as plain lines.
 
     Args:
         epochs: Number of epochs.
@@ -87,7 +87,7 @@ def epochs_shown(
 
 
 class EachRow(Callback):
-    """Passes each epoch's history row to a function."""
+    """Callback that passes each epoch's history row to a function."""
 
     observes = True
 
@@ -100,7 +100,7 @@ class EachRow(Callback):
 
 
 class EachMember(Callback):
-    """Prints a line for each trained member: its best epoch and that epoch's losses and metrics."""
+    """Callback that prints, for each member of an ensemble, its best epoch with losses and metrics."""
 
     observes = True
 
@@ -117,7 +117,7 @@ class EachMember(Callback):
 
 
 class Beginning(Callback):
-    """Prints what a training learns, and the epoch at which it resumes.
+    """Callback that prints what is trained, and the epoch from which an interrupted run resumes.
 
     Args:
         console: Where to print.
@@ -216,7 +216,7 @@ class Board(Callback):
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """Return values as bars, scaled from the least to the greatest; evenly spaced ones if there are too many.
+    """Draw values as a line of bar characters, scaled from least to greatest.
 
     >>> sparkline([4.0, 2.0, 1.0, 0.5, 0.5], 8)
     '█▄▂▁▁'
@@ -251,7 +251,7 @@ def _numbers(row: Row) -> dict[str, float]:
 
 
 def _number(value: float) -> str:
-    """Return a number in few characters: four decimals, unless it is too large or too small for them.
+    """Format a number briefly: with four decimals, or in scientific notation if it is very large or small.
 
     >>> [_number(value) for value in (0.25, 0.0, 3275.13871, 51234567.0, 1e-5, float("inf"))]
     ['0.2500', '0.0000', '3,275.14', '5.123e+07', '1e-05', 'inf']
@@ -262,7 +262,7 @@ def _number(value: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Return a duration as text.
+    """Format a duration in seconds as text.
 
     >>> [_duration(seconds) for seconds in (0.34, 8.2, 75.0, 600.0, 4980.0)]
     ['0.3 s', '8 s', '1 min 15 s', '10 min 00 s', '1 h 23 min']

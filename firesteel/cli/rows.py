@@ -41,7 +41,7 @@ NO_TEXT = "networks need numbers: convert it to numbers, or choose other columns
 
 @dataclass(frozen=True)
 class FileRows:
-    """Rows read from a file.
+    """Rows read from a file: inputs, labels, weights and their names.
 
     Args:
         source: The file, for messages.
@@ -72,7 +72,7 @@ class FileRows:
 
 @dataclass(frozen=True)
 class Ask:
-    """What to read.
+    """Which rows and columns to read, and in which format.
 
     Args:
         path: The file, or the name of a data set.
@@ -118,7 +118,7 @@ def has_test(data: DataSettings) -> bool:
 
 
 def ask(data: DataSettings, part: int = 0, *, labelled: bool = True) -> Ask:
-    """Return what the settings say to read as the training (0) or test part (1).
+    """Return which rows to read as training part (0) or test part (1), from the settings.
 
     Raises ConfigError if the name is neither a data set nor a file.
     """
@@ -157,7 +157,7 @@ def unpacked_name(name: str) -> str:
 
 
 def format_of(path: str, has_labels_file: bool) -> str:
-    """Return the format that a file name shows.  Raises ConfigError if it shows none.
+    """Return a file's format from its name; raise ConfigError if the name shows none.
 
     >>> format_of("rows.csv", False), format_of("train-images-idx3-ubyte.gz", True)
     ('csv', 'idx')
@@ -178,7 +178,7 @@ def format_of(path: str, has_labels_file: bool) -> str:
 
 
 def load(wanted: Ask, *, finite: bool = True) -> FileRows:
-    """Read rows in process.
+    """Read rows from a file or data set in this process, without Spark.
 
     Args:
         wanted: What to read.
@@ -225,7 +225,7 @@ def _check_numbers(path: str, array: NDArray[Any], names: Sequence[str] | None, 
 
 
 def _named(wanted: Ask, rows: FileRows) -> NDArray[Any]:
-    """Return labels of text, converted if all are numbers.  Raises DataError for missing values and stray text."""
+    """Convert text labels to numbers if all of them are; raise DataError for missing values and stray text."""
     distinct, where = np.unique(rows.y, return_inverse=True)
     gaps = np.array([is_missing(text) for text in distinct.tolist()])[where]
     if gaps.any():
@@ -260,7 +260,7 @@ def _gap(wanted: Ask, rows: FileRows, gaps: NDArray[Any], is_gap: Callable[[str]
 
 @dataclass(frozen=True)
 class Picked:
-    """The roles of a table's columns."""
+    """Which columns of a table are features, label and weight."""
 
     features: tuple[str, ...]
     label: tuple[str, ...]
@@ -273,7 +273,7 @@ class Picked:
 
 
 def pick(wanted: Ask, columns: Sequence[str]) -> Picked:
-    """Return the feature, label and weight columns of a table.
+    """Choose the feature, label and weight columns of a table.
 
     By default the label is the column "label", and the features are all other columns.
     Raises DataError for missing columns.
@@ -309,7 +309,7 @@ Text = Callable[[str], str]
 
 
 def _numbers(wanted: Ask, picked: Picked, table: Mapping[str, NDArray[Any]], text: Text) -> FileRows:
-    """Return rows from numeric feature columns."""
+    """Read rows whose feature columns are all numeric."""
     for name in picked.features:
         if table[name].ndim > 1 and picked.features != (name,):
             raise _arrays(wanted, name, f"it must be the only feature: --features {name}")
@@ -322,7 +322,7 @@ def _numbers(wanted: Ask, picked: Picked, table: Mapping[str, NDArray[Any]], tex
 
 
 def _any(wanted: Ask, picked: Picked, columns: Any, table: Mapping[str, NDArray[Any]], text: Text) -> FileRows:
-    """Return rows from feature columns of any kind.
+    """Read rows whose feature columns are of any kind, as a table.
 
     Args:
         wanted: What is read.
@@ -344,7 +344,7 @@ def _any(wanted: Ask, picked: Picked, columns: Any, table: Mapping[str, NDArray[
 
 
 def _others(wanted: Ask, picked: Picked, table: Mapping[str, NDArray[Any]], text: Text) -> tuple[Any, Any]:
-    """Return the labels and the weights, or None."""
+    """Return the label columns and the weight column of a table; None for each that was not chosen."""
     several = len(picked.label) > 1
     for name in (*([picked.weight] if picked.weight else []), *(picked.label if several else ())):
         if table[name].dtype.kind == "U":
@@ -421,7 +421,7 @@ def _check_classes(path: Path, name: str, labels: NDArray[Any]) -> None:
 
 
 def parquet() -> Any:
-    """Return the module that reads and writes Parquet.  Raises SparkSetupError if pyarrow is missing."""
+    """Import pyarrow's Parquet module; raise SparkSetupError if pyarrow is missing."""
     return imported("firesteel.spark.parquet", "Parquet", "spark", SparkSetupError, "spark-missing")
 
 
@@ -441,7 +441,7 @@ def _parquet(wanted: Ask) -> FileRows:
 
 
 def unfit(wanted: Ask) -> tuple[Picked, dict[str, str]]:
-    """Return the roles of a table's columns, and the problem of each feature that cannot be used."""
+    """Return the roles of a table's columns, and what is wrong with each feature that cannot be used."""
     path, found = Path(wanted.path), dict[str, str]()
     csv = wanted.format == "csv"
     picked = pick(wanted, csv_columns(path) if csv else parquet().parquet_columns(path))
@@ -495,7 +495,7 @@ def _text(wanted: Ask) -> FileRows:
 
 
 def _paired(wanted: Ask, x: NDArray[Any], y: NDArray[Any] | None) -> FileRows:
-    """Return rows from two arrays of equal length."""
+    """Combine arrays of inputs and labels into rows; raise DataError if their lengths differ."""
     if x.dtype.kind not in "uifb" or x.ndim < 2:
         raise DataError(
             f"{wanted.path}: contains {x.dtype} of shape {x.shape}: it must be numbers, (rows, inputs)",

@@ -34,7 +34,7 @@ MOST_VALUES = 1_000
 
 @dataclass(frozen=True)
 class Labels:
-    """The profile of the labels.
+    """What is known of the labels: name, number, type and distinct values.
 
     Args:
         name: Name of the label, for messages.
@@ -54,7 +54,7 @@ class Labels:
 
     @property
     def text(self) -> str:
-        """Description of the values."""
+        """Description of the labels' values for messages."""
         if self.columns > 1:
             count = f"{self.columns:,} "
         elif self.kind in ("flag", "number"):
@@ -66,7 +66,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class LearningTask:
-    """A learning task.
+    """A learning task: its kind, loss, metrics, outputs and class names.
 
     Args:
         kind: "classification", "multilabel" or "regression".
@@ -88,7 +88,7 @@ class LearningTask:
 
 
 def labels_of(rows: FileRows) -> Labels:
-    """Return the profile of labels in an array."""
+    """Profile the labels of rows in memory."""
     y, name = rows.y, rows.targets[0] if rows.targets else "the label"
     if y.ndim == 2:
         values = np.asarray(y, np.float64)
@@ -105,7 +105,7 @@ def labels_of(rows: FileRows) -> Labels:
 
 
 def are_classes(values: tuple[Any, ...] | None, rows: int) -> bool:
-    """Return whether integers are classes, from the number of distinct values relative to the rows.
+    """Decide whether integer labels are classes: only if there are few distinct values for the number of rows.
 
     Two values are; up to 10 if they are numbered from 0 or 1, or occur twice on average; up to 20 if they are at most
     a hundredth of the rows, or a tenth if numbered from 0 or 1; more than 20 if they are at most a hundredth and
@@ -125,7 +125,7 @@ def are_classes(values: tuple[Any, ...] | None, rows: int) -> bool:
 
 
 def spelled(value: Any) -> str:
-    """Return the name of a class.
+    """Return the name of a class as text: whole floats without decimals.
 
     >>> [spelled(value) for value in ("cat", True, -1, 2.0)]
     ['cat', 'true', '-1', '2']
@@ -136,7 +136,7 @@ def spelled(value: Any) -> str:
 
 
 def decide(labels: Labels, given: Any, class_names: tuple[str, ...] | None = None) -> LearningTask:
-    """Return the task for these labels and the loss that was set, if any.
+    """Infer the learning task from the labels and the user's loss, if set.
 
     Args:
         labels: The profile of the labels.
@@ -228,7 +228,7 @@ def _classes(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, .
 def _coded(
     name: str, kind: str, values: tuple[Any, ...], class_names: tuple[str, ...] | None
 ) -> tuple[Mapping[Any, int] | None, tuple[str, ...] | None]:
-    """Return (class of each value, or None if values are class numbers already; names of the classes)."""
+    """Return (class index by label value, class names); the first is None if labels are class indices already."""
     counted = kind in ("whole", "number") and all(0 <= value for value in values)
     if class_names is None:
         if counted and values == tuple(range(len(values))):
@@ -245,7 +245,7 @@ def _coded(
 
 
 def encode(task: LearningTask, rows: FileRows) -> NDArray[np.float64]:
-    """Return the targets as the task's loss takes them, (n,) or (n, T).
+    """Encode the labels of rows as targets for the task's loss, (n,) or (n, T).
 
     Raises DataError for a label that the training rows do not have, with its row.
     """

@@ -166,7 +166,7 @@ def train(
 
 
 def _decided(plan: TrainingPlan) -> str:
-    """Describe what was derived from the rows: the kind of labels, and a table's columns; "" for a data set."""
+    """Describe what was inferred from the rows, the task and a table's columns; empty for a data set."""
     columns = [] if plan.model.schema is None else [of_columns(plan.model.schema)]
     return "" if plan.config.data.train in SETS else "\n".join([plan.task.decision, *columns])
 
@@ -183,7 +183,7 @@ def _settings(file: Path | None, given: Flags) -> Config:
 
 
 def _resumed(folder: Path, file: Path | None) -> Path:
-    """Return the settings file of an interrupted run.  Raises ConfigError if there is no run to resume."""
+    """Return the settings file of a run to resume; raise ConfigError if there is nothing to resume."""
     if file is not None:
         raise ConfigError(f"--resume {folder} uses the settings of that run: leave out {file}", code="config-resume")
     settings = folder / "config.toml"

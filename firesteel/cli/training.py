@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a training.
+    """Result of a training: the model, its scores, and where it was saved.
 
     Args:
         test: Loss and metrics of the test part; None without one.
@@ -68,7 +68,7 @@ class Result:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A training that is ready to run.
+    """A training that is ready to run: settings, rows, task and network.
 
     Args:
         config: The settings, including what the rows decided.
@@ -98,7 +98,7 @@ class TrainingPlan:
 
     @property
     def members(self) -> int:
-        """Number of networks."""
+        """Number of networks in the ensemble; 1 for a single network."""
         return self.config.training.members or 1
 
     @property
@@ -114,7 +114,7 @@ class TrainingPlan:
         return [EarlyStopping("val_loss", patience=self.patience, restore_best_weights=True)]
 
     def run(self, callbacks: Sequence[Callback] = ()) -> Result:
-        """Train, and evaluate the test part.  Raises what `fit` raises.
+        """Train the network, evaluate it on the test part, and return the result.
 
         Args:
             callbacks: Called in the training of each member; `params["member"]` is its number.
@@ -164,7 +164,7 @@ class TrainingPlan:
         return {name.removeprefix("val_"): float(mean) for name, mean in means.items()}
 
     def _end(self, model: Model, callbacks: Sequence[Callback]) -> None:
-        """Write the ensemble to the run folder, if there is one."""
+        """Let the run folder's callback record the finished ensemble."""
         for folder in callbacks:
             if hasattr(folder, "end_members"):
                 with self.source.engine(self.recipe.shards, centre=model.network.centre) as engine:
@@ -172,7 +172,7 @@ class TrainingPlan:
 
 
 def settled(config: Config) -> Config:
-    """Return the settings with the defaults of a data set, or "standard" scaling for files.
+    """Complete the settings with the defaults of a data set, or with "standard" scaling for files.
 
     If the settings contain an EarlyStopping, it stops the training, and "auto" holds out no rows.
     """
@@ -196,7 +196,7 @@ OPEN = (
 
 
 def suited(config: Config, known: Defaults, rows: int) -> Config:
-    """Return the settings with the defaults for a table of so many rows; explicit settings stay."""
+    """Complete the settings with the defaults for a table of `rows` rows; the user's settings stay."""
     model = {"hidden": known.hidden, "activation": ACTIVATION, "dropout": DROPOUT}
     epochs, batch_size = config.training.epochs, config.training.batch_size
     passes = epochs if ("training", "epochs") in config.named else known.epochs

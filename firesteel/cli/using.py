@@ -134,7 +134,7 @@ def _here(known: Trained, rows: FileRows, out: Path) -> int:
 
 
 def columns_of(known: Trained, outputs: NDArray[Any]) -> Predictions:
-    """Return predictions as columns: the class or the numbers, and the network's output for each class."""
+    """Convert outputs to named columns: the predicted class or numbers, and the output for each class."""
     if known.kind == "regression":
         if outputs.shape[1] == 1:
             return {"prediction": outputs[:, 0]}
@@ -176,7 +176,7 @@ FRAMES = (*TABLES, "libsvm")
 
 
 def _on_spark(known: Trained, rows: Framed, out: str) -> int:
-    """Write the rows with their predictions; return the number of rows."""
+    """Score rows on Spark and write them with their predictions; return the number of rows."""
     from firesteel.spark.files import count_sound, named_predictions, write_files
 
     features = rows.columns[0] if rows.names is None else list(rows.columns)
@@ -235,7 +235,7 @@ def inspect(model: Path, /, *, as_json: Json = False) -> None:
 
 
 def _shown(value: Any) -> str:
-    """Return a description in one line.
+    """Describe a layer or setting in one line.
 
     >>> _shown({"type": "SGD", "learning_rate": 0.1, "weight_decay": None})
     'SGD(learning_rate=0.1)'

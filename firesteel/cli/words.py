@@ -73,7 +73,7 @@ def of_columns(schema: Schema) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text with control characters escaped, so that it cannot affect a terminal."""
+    """Escape the control characters of a text, so that it cannot affect a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -106,7 +106,7 @@ def count(x: Any) -> int:
 
 
 def _jobs(plan: TrainingPlan, shards: int) -> dict[str, int]:
-    """Return the number of Spark jobs of each part of the training."""
+    """Return how many Spark jobs each part of the training runs."""
     recipe, blocks = plan.recipe, n_blocks(plan.profile.rows, plan.profile.width)
     rounds = recipe.strategy.rounds(plan.profile.rows, recipe.batch_size, shards, blocks)
     return {
@@ -118,7 +118,7 @@ def _jobs(plan: TrainingPlan, shards: int) -> dict[str, int]:
 
 
 def as_text(facts: dict[str, Any]) -> str:
-    """Return the description as text."""
+    """Format the plan of a training as text."""
     memory, jobs, shards = facts["memory"], facts["jobs"], counted(facts["shards"], "shard")
     shards += f"; {facts['members']} members" if facts["members"] > 1 else ""
     held = f" to train on and {facts['held']:,} held out" if facts["held"] else ""
@@ -156,7 +156,7 @@ def _some(names: list[str] | None) -> str | None:
 
 
 def _mebibytes(size: int) -> str:
-    """Return a size in MiB.
+    """Format a number of bytes in MiB.
 
     >>> _mebibytes(3 * 2**19)
     '1.5 MiB'
