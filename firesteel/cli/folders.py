@@ -53,7 +53,7 @@ class Album:
             path, why = next(iter(self.broken.items()))
             raise DataError(
                 f"{self.folder / path}: damaged or not a picture ({why}); {len(self.broken):,} of "
-                f"{len(self.files):,} files are like that: repair or remove them, or skip them with --skip-broken",
+                f"{len(self.files):,} files have this error: repair or remove them, or skip them with --skip-broken",
                 code="data-picture",
             )
 

@@ -250,7 +250,7 @@ def _gap(wanted: Ask, rows: FileRows, gaps: NDArray[Any], is_gap: Callable[[str]
         place, path = "", f"{path}, line {line}"
     return DataError(
         f"{path}: column {name!r} holds {cell[:40]!r}{place}, which {what}; {int(gaps.sum()):,} of "
-        f"{len(gaps):,} rows are like that: fill it in, or drop those rows",
+        f"{len(gaps):,} rows have this error: fill it in, or drop those rows",
         code="data-missing-value",
     )
 
@@ -401,7 +401,7 @@ def _check_words(wanted: Ask, name: str, values: ColumnValues) -> None:
     other = f", or train without it (--ignore-cols {name}) or on its words (--column-kinds {name}=category)"
     raise DataError(
         f"{path}, line {line}: column {name!r} holds {cell[:40]!r}, which is not a number; {count:,} of {rows:,} "
-        "rows are like that in this numeric column: write numbers as 1.5, and leave missing ones empty"
+        "rows have this error in this numeric column: write numbers as 1.5, and leave missing ones empty"
         f"{other if wanted.schema is None else ''}",
         code="data-text",
     )

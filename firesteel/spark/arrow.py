@@ -108,7 +108,7 @@ def check_widths(column: pa.Array, inputs: int, name: str) -> None:
     if wrong.any():
         raise DataError(
             f"{name} has {int(widths(column)[wrong][0])} values in a row, and the network takes {inputs}; "
-            f"{int(wrong.sum()):,} of {len(column):,} rows in this batch are like that",
+            f"{int(wrong.sum()):,} of {len(column):,} rows in this batch have this error",
             code="data-width",
         )
 

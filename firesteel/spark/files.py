@@ -193,8 +193,8 @@ def number_label(frame: DataFrame, name: str) -> DataFrame:
         what, cell, count = "is not a number, unlike all others", found["other"], found["stray"]
     if count:
         raise DataError(
-            f"column {name!r} holds {cell[:40]!r}, which {what}; {count:,} of {found['rows']:,} rows are like that: "
-            "fill it in, or drop those rows",
+            f"column {name!r} holds {cell[:40]!r}, which {what}; {count:,} of {found['rows']:,} rows have this "
+            "error: fill it in, or drop those rows",
             code="data-missing-value",
         )
     return frame if found["text"] else frame.withColumn(name, text.cast("double"))

@@ -402,8 +402,8 @@ class Frame:
             count = sum(known[0] for known in others.values())
             raise DataError(
                 f"{self.names[part]} holds rows of different lengths: {width} values at {where}, where most have "
-                f"{usual}; {count:,} of {rows:,} rows are like that.  To do: give every row {usual} values, or drop "
-                "those rows",
+                f"{usual}; {count:,} of {rows:,} rows have this error.  To do: give every row {usual} values, or "
+                "drop those rows",
                 code="data-ragged",
             )
         if not usual:

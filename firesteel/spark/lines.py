@@ -169,7 +169,7 @@ def _validated(path: str, frame: DataFrame, chunks: list[dict[str, Any]]) -> _Li
         where = f"{path if len(files) == 1 else unquote(file)}, line {at + 1:,}"
         count = sum(one[0] for one in bad)
         return DataError(
-            f"{where}: {what.format(shown)}; {count:,} of {rows:,} lines are like that.  To do: {remedy}", code=code
+            f"{where}: {what.format(shown)}; {count:,} of {rows:,} lines have this error.  To do: {remedy}", code=code
         )
 
     if bad := found("numbers"):

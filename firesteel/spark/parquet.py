@@ -200,8 +200,8 @@ def _check_widths(path: Path, name: str, widths: npt.NDArray[Any]) -> None:
         row = int((widths != usual).argmax())
         raise DataError(
             f"{path}: column {name!r} holds {widths[row]} values at row {row}, where most have {usual}; "
-            f"{int((widths != usual).sum()):,} of {len(widths):,} rows are like that: give every row {usual} values, "
-            "or drop those rows",
+            f"{int((widths != usual).sum()):,} of {len(widths):,} rows have this error: give every row {usual} "
+            "values, or drop those rows",
             code="data-ragged",
         )
 

@@ -296,8 +296,8 @@ class Outputs:
 
     def _refused(self, what: str, rows: int, total: int) -> DataError:
         return DataError(
-            f"{self.name} holds {what}; {rows:,} of {total:,} rows in this batch are like that.  To do: fill them in "
-            'first, or set handleInvalid to "skip" (leave them out) or "keep" (score them as null)',
+            f"{self.name} holds {what}; {rows:,} of {total:,} rows in this batch have this error.  To do: fill them "
+            'in first, or set handleInvalid to "skip" (leave them out) or "keep" (score them as null)',
             code="data-invalid",
         )
 

@@ -99,8 +99,8 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "label-unit": ("label", "a number outside [0, 1]", "this loss takes probabilities, one-hot rows or 0 and 1"),
     "label-count": ("label", "a negative number", "this loss takes counts, or other amounts of at least 0"),
     "label-sign": ("label", "a number other than -1, 0 and 1", "this loss takes -1 and 1, or 0 and 1"),
-    "null-id": ("id", "no value (null)", "fill in the identifiers, or name a column that identifies every row"),
-    "null-held": ("held", "no value (null)", "fill in the column: true for validation rows, false for training rows"),
+    "null-id": ("id", "no value (null)", "fill it in, or name a column that identifies every row"),
+    "null-held": ("held", "no value (null)", "fill it in: true for validation, false for training"),
     "null-weight": ("weight", "no value (null or NaN)", "fill in the weights; weight 0 leaves a row out"),
     "weight-infinite": ("weight", "an infinite value", "replace it"),
     "negative-weight": ("weight", "a negative number", "give weights of 0 or more"),
@@ -295,7 +295,7 @@ def refuse(
         also = f"  Also found: {', '.join(others)}." if others else ""
         raise DataError(
             f"{called(part, f.column, names, columns)} holds {what}: {f.value} at {f.where}; {f.rows:,} of {rows:,} "
-            f"rows are like that.  To do: {remedy}.{also}",
+            f"rows have this error.  To do: {remedy}.{also}",
             code=f"data-{code}",
         )
 
@@ -372,7 +372,7 @@ def check_classes(classes: Classes, outputs: int, rows: int, name: str) -> None:
         number, one = next(iter(outside.items()))
         count = sum(one.rows + one.held for one in outside.values())
         raise DataError(
-            f"{name} holds {OUTSIDE}: {number} at {one.where}; {count:,} of {rows:,} rows are like that.  "
+            f"{name} holds {OUTSIDE}: {number} at {one.where}; {count:,} of {rows:,} rows have this error.  "
             f"To do: {FROM_ZERO}.",
             code="data-label-range",
         )

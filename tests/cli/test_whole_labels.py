@@ -164,7 +164,9 @@ def test_a_mark_for_no_value_is_no_class(tmp_path, mark, upper):
                 load(write(tmp_path / f"rows{kind}", holed(values, f" {upper(mark)} ")))
             said = str(caught.value)
             place = "line 6: " if kind == "CSV" else "at row 4"
-            assert place in said and f"holds {f' {upper(mark)} '!r}" in said and "2 of 10 rows are like that" in said
+            assert (
+                place in said and f"holds {f' {upper(mark)} '!r}" in said and "2 of 10 rows have this error" in said
+            )
             assert caught.value.code == "data-missing-value" and said.startswith(str(tmp_path / f"rows{kind}"))
             (tmp_path / "rowsNumPy.npz").unlink(missing_ok=True)
 

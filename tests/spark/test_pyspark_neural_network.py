@@ -232,15 +232,15 @@ MISUSE = {
     "mismatched lengths": (lambda d, o: wrong(d, "labels_train", 7, None), "lines without a partner: 1.  To do: "),
     "ragged line": (
         lambda d, o: wrong(d, "images_test", 300, "0 1"),
-        "images_test.csv, line 300: 2 values, where most lines have 64; 1 of 359 lines are like that.  To do: ",
+        "images_test.csv, line 300: 2 values, where most lines have 64; 1 of 359 lines have this error.  To do: ",
     ),
     "not a number": (
         lambda d, o: wrong(d, "images_train", 2, "0 zero"),
-        "images_train.csv, line 2: 'zero' is not a finite number; 1 of 1,438 lines are like that.  To do: ",
+        "images_train.csv, line 2: 'zero' is not a finite number; 1 of 1,438 lines have this error.  To do: ",
     ),
     "not one-hot": (
         lambda d, o: wrong(d, "labels_test", 359, "0 1 1 0 0 0 0 0 0 0"),
-        "labels_test.csv, line 359: '0 1 1 0 0 0 0 0 0 0' is not a one-hot label; 1 of 359 lines are like that.",
+        "labels_test.csv, line 359: '0 1 1 0 0 0 0 0 0 0' is not a one-hot label; 1 of 359 lines have this error.",
     ),
     "missing file": (lambda d, o: (d / "digits_labels_test.csv").unlink(), "labels_test.csv: cannot be read: "),
     "existing output": (lambda d, o: exist(o), "already exists; delete it, or choose another folder"),

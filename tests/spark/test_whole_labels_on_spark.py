@@ -41,7 +41,7 @@ def test_a_mark_for_no_value_is_no_class_on_spark(spark, tmp_path, mark):
             with pytest.raises(DataError) as caught, ExitStack() as stack:
                 labels(read(asked, spark, stack))
             assert "column 'y' " in str(caught.value) and caught.value.code in ("data-missing-value", "null-label")
-            assert "2 of 10 rows are like that" in str(caught.value)
+            assert "2 of 10 rows have this error" in str(caught.value)
 
 
 def test_a_text_among_many_numbers_is_no_class_on_spark(spark, tmp_path):

@@ -128,7 +128,7 @@ def test_a_share_of_unseen_ones_that_is_none_is_refused(shares):
 
 
 def test_there_are_as_many_shares_as_columns():
-    with pytest.raises(ConfigError, match="1 shares and 2 categorical columns"):
+    with pytest.raises(ConfigError, match="1 shares but 2 categorical columns"):
         Table(levels=[3, 3], shares=[0.5]).output_shape((2,))
 
 
