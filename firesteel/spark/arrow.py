@@ -20,13 +20,13 @@ CleanRows = tuple[Features, Array, Array]
 
 
 def binary_views(column: pa.Array) -> list[npt.NDArray[np.uint8]]:
-    """Return each value of a binary column as a view of Arrow's own memory."""
+    """Return each value of a binary column as a view of Arrow's memory, without copies."""
     offsets, data = _bytes(column)
     return [data[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
 
 
 def _bytes(column: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
-    """Return the offsets of the values of a binary column, and all bytes."""
+    """Return the offsets at which the values of a binary column start, and the bytes of all values."""
     kind = "i8" if pa.types.is_large_binary(column.type) else "i4"
     _, offsets, data = column.buffers()
     if data is None:
@@ -36,7 +36,7 @@ def _bytes(column: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
 
 
 def features(column: pa.Array) -> Features:
-    """Return a column of equally long lists, bytes or vectors without nulls as (n, width)."""
+    """Convert a column of equally long lists, bytes or vectors, without nulls, to an array (n, width)."""
     if not pa.types.is_struct(column.type):
         return matrix(column)
     dense = len(column) and (column.field("type").to_numpy(zero_copy_only=False) == 1).all()
@@ -44,7 +44,7 @@ def features(column: pa.Array) -> Features:
 
 
 def matrix(column: pa.Array) -> npt.NDArray[Any]:
-    """Return a column of equally long lists or bytes without nulls as (n, width)."""
+    """Convert a column of equally long lists or bytes, without nulls, to an array (n, width)."""
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         offsets, data = _bytes(column)
         return data[offsets[0] : offsets[-1]].reshape(len(column), -1) if len(column) else np.empty((0, 0), np.uint8)
@@ -53,7 +53,7 @@ def matrix(column: pa.Array) -> npt.NDArray[Any]:
 
 
 def vectors(column: pa.Array) -> CSR:
-    """Return a column of sparse or dense vectors without nulls as CSR, as wide as the widest."""
+    """Convert a column of sparse or dense vectors, without nulls, to sparse rows (CSR) of the largest width."""
     sparse = column.field("type").to_numpy(zero_copy_only=False) == 0
     lists = column.field("values")
     counts = pa.compute.list_value_length(lists).to_numpy(zero_copy_only=False)
@@ -69,7 +69,7 @@ def vectors(column: pa.Array) -> CSR:
 
 
 def whole(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Replace x by vectors, joined from the three parts that `NamedColumns.stored` made of them."""
+    """Rebuild vectors in column x from the three columns into which `NamedColumns.stored` splits them."""
     if "indices" not in batch.schema.names:
         return batch
     values, size = batch.column("x"), batch.column("size").to_numpy()
@@ -98,7 +98,7 @@ def widths(column: pa.Array) -> npt.NDArray[Any]:
 
 
 def clean_rows(batch: pa.RecordBatch) -> CleanRows:
-    """Return x (n, I), y (n, T) and w (n,) of a batch without nulls whose rows have one length."""
+    """Convert a batch without nulls, whose rows have equal lengths, to arrays x (n, I), y (n, T) and w (n,)."""
     return features(batch.column("x")), matrix(batch.column("y")), batch.column("w").to_numpy(zero_copy_only=False)
 
 
@@ -107,14 +107,14 @@ def check_widths(column: pa.Array, inputs: int, name: str) -> None:
     wrong = widths(column) != inputs
     if wrong.any():
         raise DataError(
-            f"{name} has {int(widths(column)[wrong][0])} values in a row, and the network takes {inputs}; "
+            f"{name} has {int(widths(column)[wrong][0])} values in a row, but the network takes {inputs}; "
             f"{int(wrong.sum()):,} of {len(column):,} rows in this batch have this error",
             code="data-width",
         )
 
 
 def as_lists(values: Array, null: npt.NDArray[np.bool_]) -> pa.Array:
-    """Return values (n, O) as a column of lists, with a null wherever `null` is true."""
+    """Convert values (n, O) to a column of lists, with a null for rows where `null` is true."""
     sizes = np.where(null, 0, values.shape[1])
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
     starts = pa.array(offsets, pa.int32(), mask=np.append(null, False) if null.any() else None)
@@ -122,13 +122,13 @@ def as_lists(values: Array, null: npt.NDArray[np.bool_]) -> pa.Array:
 
 
 def lists(values: npt.NDArray[Any]) -> pa.Array:
-    """Return values (n, I) as a column of lists."""
+    """Convert values (n, I) to a column of lists."""
     offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(values).reshape(-1)))
 
 
 def texts(column: Any) -> list[Any]:
-    """Return a column as a list, with invalid UTF-8 replaced, which Spark accepts."""
+    """Convert a text column to a list of str, with invalid UTF-8, which Spark allows, replaced."""
     try:
         return list(column.to_pylist())
     except UnicodeDecodeError:
@@ -136,7 +136,7 @@ def texts(column: Any) -> list[Any]:
 
 
 def record_batch(**columns: Any) -> pa.RecordBatch:
-    """Return a batch of these columns."""
+    """Create an Arrow batch from columns by name."""
     return pa.RecordBatch.from_pydict(columns)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints on Spark's storage, in two files in turn, so that one is always complete.
+"""Checkpoints on Spark's storage, in two files written alternately, so that one is always complete.
 
 Each save is a small Spark job and works wherever Spark can write, through Spark Connect too.
 """
@@ -23,7 +23,7 @@ TRAINING: dict[str, threading.Lock] = {}
 
 
 class SparkCheckpoints(Turns):
-    """Checkpoints of one training, in a folder of its own.
+    """Checkpoints of one training, in a folder on Spark's storage.
 
     The context manager deletes the folder after success, unless `stays` is set; after an error or an interrupt it
     stays for the next call.
@@ -88,7 +88,7 @@ class SparkCheckpoints(Turns):
             TRAINING[self.path].release()
 
     def forget(self) -> None:
-        """Delete the folder, if it exists; warn if that fails."""
+        """Delete the checkpoint folder, if it exists; warn if that fails."""
         try:
             if self.held:
                 remove(self.spark, self.path)

@@ -33,7 +33,7 @@ def is_small(source: Frame, profile: RowProfile) -> bool:
 
 
 class Collected(Arrays):
-    """Rows of a DataFrame, collected in one job."""
+    """Rows of a small DataFrame, collected to the driver in one job."""
 
     def __init__(self, source: Frame, profile: RowProfile) -> None:
         rows = source.read()

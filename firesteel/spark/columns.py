@@ -1,4 +1,4 @@
-"""Column names and their conversion to lists of numbers.
+"""Columns of DataFrames: names resolved as Spark does, and expressions that convert them to lists of numbers.
 
 `Columns` has the names that the user gave, `NamedColumns` resolves them in a DataFrame.  It reads the schema once,
 since on Spark Connect every access is a request to the server.
@@ -93,11 +93,11 @@ class Columns:
     shape: Shape | None = field(default=None, compare=False, repr=False)
 
     def word(self, part: str) -> str:
-        """Return the user's name of a part: an argument of `fit` and `pack`, or a Param of a stage."""
+        """Return what users call a part such as the features: an argument of `fit`, or a Param of a stage."""
         return WORDS[part][self.stage]
 
     def names(self) -> dict[str, str]:
-        """Return the name of each part for messages."""
+        """Return how messages name features, label and weight, as a dictionary."""
         named = {part: getattr(self, part) for part in ("features", "label", "weight", "held", "id")}
         return {
             part: f"column {name!r}" if isinstance(name, str | None) else f"columns {', '.join(name)}"
@@ -142,12 +142,12 @@ class NamedColumns:
         return found + inner
 
     def leading(self, kinds: tuple[type, ...], count: int) -> list[str]:
-        """Return the names of the first columns of some types whose name is unique."""
+        """Return the names of the first columns of certain types, for describing rows in messages."""
         alone = (found[0] for found in self._fields.values() if len(found) == 1)
         return [known.name for known in alone if isinstance(known.dataType, kinds)][:count]
 
     def column(self, name: str, role: str) -> tuple[Column, T.DataType]:
-        """Return the column of a name and its type.
+        """Return the Spark column with a name, and its type.
 
         Args:
             name: The name.
@@ -178,7 +178,7 @@ class NamedColumns:
         return found[0][0], found[0][1].dataType
 
     def shown(self) -> str:
-        """Return the names of the columns for messages."""
+        """Return the names of all columns as text for messages."""
         more = f", ... ({len(self.names):,} columns)" if len(self.names) > SHOWN else ""
         return ", ".join(self.names[:SHOWN]) + more
 
@@ -225,7 +225,7 @@ class NamedColumns:
             example = None if self.frame.isStreaming else self.frame.select(F.col(where)).head()
             shown = f", such as {example[0]!r} in its first row" if example and example[0] is not None else ""
             raise DataError(
-                f"column {name!r} holds text{shown}, in all of its rows: a network takes numbers.  To do: {remedy}",
+                f"column {name!r} holds text{shown}, in all of its rows: networks need numbers.  To do: {remedy}",
                 code="data-text",
             )
         raise DataError(
@@ -309,7 +309,7 @@ class NamedColumns:
         return F.array(self.number(label, role))
 
     def joined(self, columns: Joined, dtype: str, part: str) -> Column:
-        """Return the columns of several inputs or outputs side by side, as one column of lists.
+        """Concatenate the columns of several inputs or outputs to one column of lists.
 
         Args:
             columns: The columns.
@@ -341,7 +341,7 @@ class NamedColumns:
         return F.concat(*found)
 
     def width(self, names: str | tuple[str, ...], role: str) -> int | None:
-        """Return the number of values per row of columns; None if only the rows show it."""
+        """Return the number of values per row of columns, from the schema; None if only the rows show it."""
         if isinstance(names, str) and isinstance(
             self.one(names, role)[1], T.ArrayType | VectorUDT | T.BinaryType | T.StructType
         ):
@@ -369,7 +369,7 @@ class NamedColumns:
         return isinstance(names, str) and isinstance(self.matching(names)[0][1].dataType, VectorUDT)
 
     def _about(self, name: str) -> dict[str, Any]:
-        """Return a column's Spark ML metadata as a dict."""
+        """Return the metadata that Spark ML attached to a column, as a dict."""
         found = self.matching(name)
         about = found[0][1].metadata.get("ml_attr", {}) if found else {}
         if not isinstance(about, dict):
@@ -440,7 +440,7 @@ def _parts(name: str) -> list[str]:
 
 
 def unreadable(name: str, about: Any) -> DataError:
-    """Return the error for metadata that Spark ML would not write."""
+    """Return the DataError for a column with malformed Spark ML metadata."""
     return DataError(
         f"the metadata of column {name!r} are not as Spark ML writes them: ml_attr is {str(about)[:100]}.  To do: "
         f"remove them with df.withMetadata({name!r}, {{}})",

@@ -11,7 +11,7 @@ from firesteel.graphs.names import names_of
 
 
 def hidden_of(network: Network, name: str | None) -> Network:
-    """Return the network from the inputs to a hidden layer; its weights are the first ones of the whole network.
+    """Return the part of a network from the inputs to a hidden layer; its weights come first in theta.
 
     Args:
         network: The whole network.
@@ -32,7 +32,7 @@ def hidden_of(network: Network, name: str | None) -> Network:
 
 
 def rest_of(network: Network, hidden: Network) -> Network | None:
-    """Return the network from the hidden layer to the outputs, with the other weights.
+    """Return the part of a network from a hidden layer to the outputs, with the remaining weights.
 
     None if the outputs also depend on other layers, or on weights of `hidden`.
     """
@@ -47,7 +47,7 @@ def rest_of(network: Network, hidden: Network) -> Network | None:
 
 
 def _called(network: Network, name: str, ends: list[int]) -> list[int]:
-    """Return the node numbers of the values that layers with this name compute."""
+    """Return the numbers of the nodes that a layer with this name computes."""
     names = names_of(network.nodes)
     found = [at for at, node in enumerate(network.nodes) if name in (names[at], node.layer.name)]
     if not found:
@@ -58,7 +58,7 @@ def _called(network: Network, name: str, ends: list[int]) -> list[int]:
 
 
 def _last_hidden(network: Network, ends: list[int]) -> list[int]:
-    """Return the node numbers of the values that the last layers with a kernel read."""
+    """Return the numbers of the nodes that the last layer with a kernel reads."""
     kernels, last = {part.node for part in network.plan if "w" in network.params[part.owner]}, set[int]()
     behind = [set[int]() for _ in range(ends[0])]
     for number, node in enumerate(network.nodes):

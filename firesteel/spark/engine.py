@@ -76,7 +76,7 @@ def collect(frame: DataFrame, title: str) -> pa.Table:
 
 @contextlib.contextmanager
 def described(spark: SparkSession, title: str) -> Iterator[None]:
-    """Describe the jobs of this thread in Spark's web UI, after the user's own description; restore that at the end.
+    """Context manager: add a description to this thread's jobs in Spark's web UI.
 
     Spark Connect has no job descriptions.
     """
@@ -93,7 +93,7 @@ def described(spark: SparkSession, title: str) -> Iterator[None]:
 
 
 class SparkEngine:
-    """Engine over blocks that are persisted in a DataFrame, each shard in one partition.
+    """Engine whose blocks are persisted in a DataFrame, with the blocks of a shard in one partition.
 
     Args:
         frame: The blocks, with the columns of packing.BLOCK_SCHEMA.
@@ -177,7 +177,7 @@ class SparkEngine:
             return _partials(collect(frame, task.title), self._shards, task.theta)
 
     def _merged(self, frame: DataFrame, task: Task) -> DataFrame:
-        """Return the sums of the shards' vectors, piece by piece, in partitions of similar size."""
+        """Sum the shards' vectors on executors, in pieces of some MiB."""
         size = task.vectors * task.theta.nbytes
         count = max(self.lanes, -(-self._shards * size // TASK_BYTES), -(-size // SUM_BYTES))
         count = min(count, -(-size // PIECE_BYTES))
@@ -191,7 +191,7 @@ class SparkEngine:
 
 
 def most_changed(network: Network, rows: int, shards: int) -> int:
-    """Return an upper bound on the numbers per vector that all shards of a row-wise network send.
+    """Return an upper bound on how many numbers the shards of a row-wise network send in a round.
 
     >>> from firesteel.core.layers import Dense, Embedding
     >>> few = Network.chain((Embedding(1_000_000, 16, sparse_steps=True), Dense(1)), inputs=2)
@@ -225,7 +225,7 @@ def most_result(spark: SparkSession) -> float:
 
 
 def _partials(table: pa.Table, shards: int, theta: Array) -> list[Partial | None]:
-    """Return the partial of each shard; the first has the sum of all vectors, and each has its own changed rows."""
+    """Return each shard's result from a job's rows; the first has the sum of all vectors."""
     pieces = worker.Pieces(shards, theta.dtype.str)
     partials: list[Partial | None] = [None] * shards
     none, changed = np.zeros((0, len(theta)), theta.dtype), dict[int, int]()
@@ -259,14 +259,14 @@ def placed(frame: DataFrame, count: int, number: Column) -> DataFrame:
 
 
 def known_blocks(frame: DataFrame) -> list[BlockInfo]:
-    """Return the information of the blocks in a frame, in the order of their numbers."""
+    """Return the records of the blocks in a frame, ordered by number."""
     known = collect(frame.select("block", "rows", "weight", "fingerprint"), "firesteel: packing the rows").to_pylist()
     infos = (BlockInfo(r["block"], r["rows"], r["weight"], r["fingerprint"] % 2**64) for r in known)
     return sorted(infos, key=lambda block: block.id)
 
 
 def partition_codes(partitions: int) -> tuple[int, ...]:
-    """Return one number per partition that Spark's hash partitioning sends to that partition.
+    """Return for each partition a number that Spark's hash partitioning sends to it.
 
     >>> partition_codes(4)
     (2, 0, 14, 3)
@@ -280,7 +280,7 @@ def partition_codes(partitions: int) -> tuple[int, ...]:
 
 
 def _murmur3(number: int) -> int:
-    """Return Spark's hash of a long >= 0, as repartition() uses it, modulo 2^32 as a signed number.
+    """Return Spark's Murmur3 hash of a non-negative long, which repartition() uses, as a signed 32-bit number.
 
     Source: Austin Appleby's MurmurHash3 for 32 bits, over the two halves of the number, seed 42.
     """

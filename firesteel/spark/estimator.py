@@ -1,4 +1,4 @@
-"""The Spark ML Estimators: they build the network for the rows and leave training to `fitting.py`."""
+"""The Spark ML Estimators: classifier and regressor; `fitting.py` trains them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -133,7 +133,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
 
 
 def check_metadata(profile: RowProfile, count: int | None, names: list[str] | None, column: str) -> None:
-    """Raise DataError if rows have classes that the label's metadata do not list.
+    """Raise DataError if rows have a class that the label's metadata does not list.
 
     The metadata may list further classes: other parts of the data may contain them, and Spark allows it too.
     """
@@ -151,7 +151,7 @@ def check_metadata(profile: RowProfile, count: int | None, names: list[str] | No
 
 
 def _named(names: list[str] | None, count: int | None, classes: int, column: str) -> list[str] | None:
-    """Return the names of the network's classes; raise ConfigError if it has more than the metadata list.
+    """Return the names of the network's classes; raise ConfigError if there are more than in the metadata.
 
     A label with one class gets a second class without rows, "__unknown" as in Spark.
     """

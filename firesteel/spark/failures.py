@@ -1,4 +1,4 @@
-"""Translation of Spark's errors: the first cause and the remedy in one sentence, without Java's stack trace.
+"""Translates Spark's errors into one sentence with cause and remedy, without Java's stack trace.
 
 Spark retries a task and reports the last failed attempt, wrapped in pages of Java.  This module asks Spark's status
 store for the first attempt.
@@ -68,7 +68,7 @@ def interrupted(error: BaseException | None, before: BaseException | None) -> bo
 
 
 def translated(error: Exception, spark: Any = None, title: str = "firesteel: a Spark job") -> Exception:
-    """Return the error to raise for a failed job: a worker's firesteel error, a SparkJobError, or the error itself.
+    """Return the error to raise for a failed job: a worker's firesteel error, a SparkJobError, or the same error.
 
     Spark's own errors that are clear, such as those about the user's plan, are returned unchanged.
 
@@ -88,7 +88,7 @@ def translated(error: Exception, spark: Any = None, title: str = "firesteel: a S
 
 @contextlib.contextmanager
 def alive(spark: Any, title: str = "firesteel") -> Iterator[None]:
-    """Translate errors in the block that were caused by an ended Spark driver, a stopped session or Ctrl-C.
+    """Context manager: translate errors caused by an ended Spark driver, a stopped session or Ctrl-C.
 
     Ctrl-C raises KeyboardInterrupt, although Spark's own handler may fail in the middle of a call to the JVM.
     """
@@ -162,7 +162,7 @@ def _of_spark(error: Exception) -> bool:
 
 
 def _state(spark: Any) -> str | None:
-    """Return the state of a session: "stopped", "gone" if its JVM is unreachable, otherwise None."""
+    """Return "stopped" for a stopped session, "gone" if its JVM cannot be reached, otherwise None."""
     if spark is None or not hasattr(spark, "_jsparkSession"):  # on Spark Connect
         return "stopped" if getattr(spark, "is_stopped", False) else None
     try:
@@ -195,12 +195,12 @@ def _ended() -> int | None:
 
 
 def plain(text: str, title: str) -> FiresteelError:
-    """Return the error for a message of Spark: a known one, or else SparkJobError."""
+    """Return the error that explains a message of Spark; SparkJobError if the message is not known."""
     return _found(text, title) or SparkJobError(f"{title}: the job failed on Spark: {cause(text)}")
 
 
 def _found(text: str, title: str) -> FiresteelError | None:
-    """Return the error for a known message of Spark, otherwise None."""
+    """Return the error that explains a message of Spark; None if the message is not known."""
     return _own(text, title) or _connector(text, title) or _known(text, title)
 
 
@@ -298,7 +298,7 @@ def _connector(text: str, title: str) -> FiresteelError | None:
 
 
 def cause(text: str) -> str:
-    """Return Spark's message with an error code, or else the deepest cause."""
+    """Return the part of a failure's text that names its cause: Spark's message with an error code, or Java's."""
     coded = re.search(r"\[[A-Z][A-Z0-9_.]+\] (.+)", text)
     found: str = coded[0] if coded else _deepest(text, text.strip().partition("\n")[0])
     return found.strip()[:LONGEST]

@@ -34,7 +34,7 @@ Values = tuple[Any, ...]
 
 @contextmanager
 def explained(path: str = "the rows", spark: SparkSession | None = None) -> Iterator[None]:
-    """Translate Spark's errors in the block to one line without Java.
+    """Context manager: translate Spark's errors about files to one line, without Java's stack trace.
 
     Args:
         path: The file that is read or written, for messages.
@@ -104,7 +104,7 @@ def write_files(frame: DataFrame, path: str | os.PathLike[str], form: str) -> No
 
 
 def count_rows(frame: DataFrame) -> int:
-    """Count the rows in a job with a description."""
+    """Count the rows of a frame, in a job with a title in Spark's web UI."""
     with described(frame.sparkSession, "firesteel: counting the rows"):
         return frame.count()
 
@@ -141,7 +141,7 @@ def count_sound(frame: DataFrame, features: str | list[str], inputs: int, path: 
 def array_frame(
     spark: SparkSession, x: npt.NDArray[Any], y: npt.NDArray[Any] | None, w: npt.NDArray[Any] | None
 ) -> DataFrame:
-    """Return arrays as a DataFrame with features (bytes or arrays), label (an array for y (n, T)) and weight."""
+    """Convert arrays to a DataFrame with the columns features, label and weight."""
     bytes_ = x.dtype == np.uint8
     features = pa.array([row.tobytes() for row in x], pa.binary()) if bytes_ else lists(x.astype(np.float64))
     columns: dict[str, Any] = {"features": features}
@@ -159,7 +159,7 @@ def array_frame(
 
 
 def _asked(frame: DataFrame, conditions: Mapping[str, Column], **more: Column) -> dict[str, Any]:
-    """Count the rows, and those that meet each condition, and compute further aggregates, in one job."""
+    """Count, in one job, all rows and those that meet each condition, and compute further aggregates."""
     counts = {name: F.count(F.when(condition, True)) for name, condition in conditions.items()}
     asked = {"rows": F.count(F.lit(1)), **counts, **more}
     return frame.agg(*(column.alias(name) for name, column in asked.items())).first().asDict()  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Training of the stages: from Params and rows to a fitted network, for one fit or for several candidates.
+"""How the Spark stages train: from Params and rows to a fitted network, for one fit or several candidates.
 
 `NetworkEstimator` fits on a DataFrame or on packed rows; `SharedFits` packs rows once for all candidates that read
 the same columns.  `planning.py` interprets the Params, and `estimator.py` builds the network for classes or targets.
@@ -52,7 +52,7 @@ from firesteel.train.source import RowProfile, check_targets
 
 @dataclass(frozen=True)
 class Design:
-    """The network to train.
+    """The network to train, with its loss and the names of its classes.
 
     Args:
         layers: The layers, without scaling of inputs and targets.
@@ -70,7 +70,7 @@ class Design:
 
 
 def network_of(layers: Sequence[Layer | Model], inputs: int) -> Network:
-    """Return the network of a chain of layers and models.
+    """Build a network from a chain of layers and models.
 
     Args:
         layers: The layers, which may include models.
@@ -83,7 +83,7 @@ def network_of(layers: Sequence[Layer | Model], inputs: int) -> Network:
         return Network.chain(layers, inputs)  # type: ignore[arg-type]
     made = Sequential(list(map(_anew, layers)))
     if made._inputs not in (None, inputs):
-        what = f"the model takes {made._inputs} features, and the rows have {inputs}"
+        what = f"the model takes {made._inputs} features, but the rows have {inputs}"
         raise wrong("layers", "...", what)
     return made._network_for(inputs)
 
@@ -94,7 +94,7 @@ def _anew(layer: Layer | Model) -> Layer | Model:
 
 
 class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]):
-    """Base class of the estimators."""
+    """Base class of the two estimators."""
 
     def __init__(self, **params: Any) -> None:
         super().__init__()
@@ -216,7 +216,7 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         return self._copyValues(model)._set(**used)
 
     def _network(self, design: Design, plan: FitPlan, rows: int) -> Model:
-        """Return the compiled network, with layers that standardize inputs and targets if `standardization` is set.
+        """Build and compile the network, with layers that standardize inputs and targets if `standardization` is set.
 
         Targets are standardized only if the loss accepts any real number and the last layer is linear.
         """
@@ -236,7 +236,7 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         raise NotImplementedError
 
     def _check(self, design: Design, plan: FitPlan, profile: RowProfile, names: Mapping[str, str]) -> Design:
-        """Return the design, or raise if its network contradicts the loss, the Params or the targets."""
+        """Check that a network fits its loss, the Params and the targets; return the design."""
         network, loss = design.network, design.loss
         Objective(network, loss)
         if plan.sizes and plan.sizes[0] != profile.width:
@@ -258,7 +258,7 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         raise NotImplementedError
 
     def _sums(self, engine: Engine, objective: Objective, network: Model) -> Array:
-        """Return the sums of an objective over the packed rows."""
+        """Evaluate an objective over the packed rows in one round; return its sums."""
         task = Task(objective, network.theta, shards=engine.shards, title=f"{self.uid}: summary")
         total = tree_sum(engine.map(evaluate, task))
         assert total is not None, "an engine holds at least one block"
@@ -297,7 +297,7 @@ class Results(Callback):
 
 
 def _compared(found: Sequence[TrainingSummary], rows: int) -> Comparison | None:
-    """Return the mean of the comparisons of the members, each on the rows that the member was not trained on."""
+    """Average the members' comparisons with a linear model, each on rows the member was not trained on."""
     each = [one.comparison for one in found if one.comparison is not None]
     if not each:
         return None
@@ -309,7 +309,7 @@ def _compared(found: Sequence[TrainingSummary], rows: int) -> Comparison | None:
 
 
 def _run_folder(parent: str, features: list[str] | None, classes: list[str] | None, members: int) -> Any:
-    """Return the callback that writes a run to a new folder; imported by name, as `report` is above this package."""
+    """Return the callback that writes the run to a new folder below `parent`."""
     report = importlib.import_module("firesteel.report")
     config = {"training": {"members": members}} if members > 1 else None
     return report.RunFolder(report.next_folder(parent), class_names=classes, feature_names=features, config=config)
@@ -326,12 +326,12 @@ def _check_packed(rows: Packed, columns: Columns) -> None:
     """
     if rows.dtype != "float32":
         raise ConfigError(
-            f"the rows were packed as {rows.dtype}, and stages train in float32: call pack(...) without dtype",
+            f"the rows were packed as {rows.dtype}, but stages train in float32: call pack(...) without dtype",
             code="config-packed",
         )
     if rows.columns != replace(columns, skip=rows.columns.skip):
         raise ConfigError(
-            f"the rows were packed from {rows.columns}, and the Params name {columns}: set the Params accordingly",
+            f"the rows were packed from {rows.columns}, but the Params name {columns}: set the Params accordingly",
             code="config-packed",
         )
 
@@ -341,7 +341,7 @@ Shared = tuple[Columns, bool, int]
 
 
 class SharedFits(Iterator[tuple[int, Any]]):
-    """Thread-safe iterator over the models of several param maps; equal columns are packed once."""
+    """Thread-safe iterator over the models of several param maps, which packs rows once for maps that share them."""
 
     def __init__(self, estimator: NetworkEstimator, dataset: Any, maps: Sequence[Any]) -> None:
         self.candidates = [estimator.copy(one) for one in maps]
@@ -377,7 +377,7 @@ class SharedFits(Iterator[tuple[int, Any]]):
                     self.finalizer()
 
     def _packed(self, candidate: NetworkEstimator) -> Any:
-        """Return the rows of a candidate; the first candidate that needs them packs them."""
+        """Return the packed rows of a param map; the first map that needs them packs them."""
         plan = candidate._plan(self.dataset)
         if isinstance(self.dataset, Packed):
             return self.dataset

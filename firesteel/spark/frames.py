@@ -60,7 +60,7 @@ IDENTIFYING = (StringType, NumericType, BooleanType, DateType, TimestampType)
 
 
 def mapped(frame: DataFrame, function: Any, schema: str, *arguments: Any) -> DataFrame:
-    """Apply a worker function to a frame with mapInArrow."""
+    """Apply a function to the Arrow batches of a frame, with mapInArrow."""
     return frame.mapInArrow(functools.partial(function, *arguments), schema)
 
 
@@ -101,7 +101,7 @@ def blocks_of(profile: RowProfile, held: bool = False) -> int:
 
 
 def parts_of(profile: RowProfile, shards: int | None, held: bool) -> int:
-    """Return the number of shards of the training or validation rows.  Raises ConfigError if blocks are too few."""
+    """Return the number of shards of the training or validation rows; raise ConfigError if blocks are too few."""
     blocks = blocks_of(profile, held)
     count = Gradient().default_shards(0, None, blocks) if shards is None else shards
     check_shards(count, blocks)
@@ -193,12 +193,12 @@ class Frame:
 
     @property
     def split(self) -> float:
-        """Fraction of validation rows; with "auto" it is known after validation."""
+        """Fraction of the rows held out for validation; with "auto" known only after the rows are profiled."""
         return self.hold.share
 
     @property
     def class_count(self) -> int | None:
-        """Number of classes by the words of the label or its metadata, if they are known."""
+        """Number of classes, from the label's words or metadata; None if neither is known."""
         words = self.labels if self.label_kind == "text" else None
         return self.table.classes(self.columns.label)[0] if words is None else len(words)
 
@@ -209,7 +209,7 @@ class Frame:
 
     @property
     def schema(self) -> Schema | None:
-        """The schema that encodes raw columns, once it is learned."""
+        """Schema that encodes raw columns; None before it is learned, and for numeric features."""
         return None if self.raw is None else self.raw.schema
 
     def profile(self) -> RowProfile:
@@ -262,7 +262,7 @@ class Frame:
 
     @contextlib.contextmanager
     def cached(self) -> Iterator["Frame"]:
-        """Yield these rows with raw columns cached, so that several fits compute them once.
+        """Context manager: these rows with raw columns cached, so that several fits compute them once.
 
         Vectors are not cached, and neither are rows in a session that does not cache.
         """
@@ -280,7 +280,7 @@ class Frame:
             release_quietly(made.frame.unpersist)
 
     def folded(self, fold: int, folds: int) -> "Frame":
-        """Return these rows with part number `fold` of `folds` equal parts, by key, as validation rows."""
+        """Return these rows with fold number `fold` of `folds`, chosen by row key, as validation rows."""
         made = copy.copy(self)
         made.hold, made.said = HoldOut(1 / folds, fold=(fold, folds)), ""
         made.middle = None if self.profiled is None else self.profiled.centre.features
@@ -289,7 +289,7 @@ class Frame:
         return made
 
     def first(self, network: Network, schema: Schema | None, labels: Sequence[str] | None, most: int) -> Array:
-        """Return the first rows by key without missing values: features, targets and weight side by side.
+        """Return the rows with the smallest keys, without missing values: features, targets and weight in one array.
 
         Args:
             network: The network that reads them.
@@ -330,7 +330,7 @@ class Frame:
         return self.counted
 
     def _gather(self) -> None:
-        """Coalesce few rows with very many columns into few partitions, once."""
+        """Coalesce a frame with few rows and very many columns into few partitions, once."""
         names = self.columns.features
         if not self.gathered and isinstance(names, tuple):
             self.frame, self.gathered = tables.gathered(self.frame, len(names)), True
@@ -350,21 +350,21 @@ class Frame:
         self.reading = replace(self.reading, raw=self.raw)
 
     def _tallied(self, hold: HoldOut) -> Tally:
-        """Validate the rows with a hold-out, unless that was done; return their tally."""
+        """Count training and validation rows and classes for a hold-out, once; return the counts."""
         if not self.reports or hold != self.reading.hold:
             self.reading = replace(self.reading, hold=hold, classes=self.columns.classes)
             self._validate()
         return Tally.sum([Tally.read(), *(Tally.read(report["tally"]) for report in self.reports)])
 
     def _validate(self) -> None:
-        """Validate and profile the rows: fetch the report of each partition."""
+        """Run the job that validates and profiles the rows; return the report of each partition."""
         reports = mapped(self.to_validate, packing.profile_rows, packing.REPORT_SCHEMA, self.reading)
         self.report_table = collect(reports, "firesteel: validating the rows")
         self.reports = [json.loads(report) for report in self.report_table.column("report").to_pylist()]
         self.found = self._checked(self.reports)
 
     def _checked(self, reports: Sequence[Mapping[str, Any]]) -> tuple[Findings, int, int]:
-        """Return findings that matter for some losses, I and T.  Raises DataError for rows that no loss can use."""
+        """Merge reports: raise DataError for rows no loss can use; return other faults, and the widths I and T."""
         rows, skipped, weight = (sum(report[name] for report in reports) for name in ("rows", "skipped", "weight"))
         if not rows:
             raise DataError(
@@ -411,7 +411,7 @@ class Frame:
         return usual
 
     def _packing(self) -> DataFrame:
-        """Return the columns to pack: wide or sparse vectors in Spark's representation, others as lists.
+        """Select the columns to pack: wide or sparse vectors in Spark's representation, others as lists.
 
         Values are float32 if that loses nothing, since they reach Python in half the time.
         """
@@ -488,7 +488,7 @@ class Frame:
         return count, merged
 
     def _heavy(self, blocks: int, reading: packing.ReadOptions) -> list[packing.Heavy]:
-        """Return the rows with so many copies that they must be spread over blocks."""
+        """Return the rows that occur so often that their copies must be spread over blocks."""
         assert self.candidates is not None
         limit = heavy_limit(self.profile().rows, blocks)
         keys, counts, slack = self.candidates
@@ -506,7 +506,7 @@ class Frame:
 
 
 def _whole(report: dict[str, Any]) -> dict[str, Any]:
-    """Return a partition's report in which validation rows count as training rows."""
+    """Change a partition's report so that validation rows count as training rows."""
     classes = [[number, rows + held, 0, where] for number, rows, held, where in report["classes"]]
     weight, sums = report["weight"] + report["held_weight"], [sum(report["sums"]) % 2**64, 0]
     return report | {"held": 0, "weight": weight, "held_weight": 0.0, "classes": classes, "sums": sums}

@@ -1,4 +1,4 @@
-"""Images and labels in two text files, paired by line number: numbers with spaces, and one-hot or numeric labels.
+"""Reads images and labels from two text files with a row per line, paired by line number.
 
 Spark does not number lines, but each task reads the lines of its file split in order.  Tasks parse, count and
 validate the lines of their split in chunks; the driver orders the splits.  The labels, which are small, then move to
@@ -51,7 +51,7 @@ Where = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Paired:
-    """Rows of two text files.
+    """Rows read from two text files, with the path of each and the number of lines.
 
     Args:
         frame: The rows: `features`, arrays of floats (or doubles if floats lose digits), and `label`.
@@ -70,7 +70,7 @@ class Paired:
 def paired(
     spark: SparkSession, images: str | os.PathLike[str], labels: str | os.PathLike[str], *, numbers: bool = False
 ) -> Iterator[Paired]:
-    """Yield rows with features from the lines of one text file and labels from those of another.
+    """Context manager: rows with features from the lines of one text file and labels from another.
 
     Parsed lines stay in Spark's cache until the end of the `with` block.
 
@@ -107,7 +107,7 @@ def paired(
 
 @dataclass(frozen=True)
 class _Lines:
-    """A parsed file or folder.
+    """A parsed text file, or folder of text files.
 
     Args:
         path: The path.
@@ -233,7 +233,7 @@ def parse(version: str, kind: str, batches: Batches) -> Iterator[pa.RecordBatch]
 
 
 def _chunk(lines: pa.Array, kind: str) -> tuple[npt.NDArray[Any] | None, dict[str, Any]]:
-    """Return the values or labels of lines, or None if they are invalid, and a report.
+    """Parse lines; return their values or labels (None if some are invalid) and a report.
 
     The report has whether float32 is enough, and the number, the first line and its content for each width, for bad
     numbers and for bad labels.
@@ -285,7 +285,7 @@ def _floats(words: pa.Array) -> npt.NDArray[np.float64]:
 
 
 def cut(version: str, first: Mapping[Place, int], batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Cut labels into overlapping packs: pack p has lines p CHUNK to (p + 2) CHUNK.
+    """Group labels into overlapping packs for joining: pack p has lines p CHUNK to (p + 2) CHUNK.
 
     These are all labels that an image chunk beginning in the first half can need.
     """
@@ -304,7 +304,7 @@ def cut(version: str, first: Mapping[Place, int], batches: Batches) -> Iterator[
 
 
 def pair(version: str, width: int, numbers: bool, narrow: bool, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Yield the rows that a chunk of images and a label pack have in common.
+    """Yield rows from the lines that a chunk of images and a pack of labels share.
 
     Args:
         version: The driver's version of firesteel.

@@ -86,14 +86,14 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         check_ports(network, "predict")
 
     def _set_network(self, network: Model, about: Mapping[str, Any]) -> None:
-        """Set the network, without its optimizer state, and the metadata of `about`."""
+        """Set the network, without optimizer state, and the metadata of a saved model."""
         network.forget()
         self._network = network
         self._features = about.get("features")
         self._few = about.get("few", False)
 
     def _metadata(self) -> dict[str, Any]:
-        """Return metadata about the columns, as JSON."""
+        """Return the metadata of the columns that is saved with the model, which JSON can hold."""
         return {"features": self._features, "few": self._few}
 
     @property
@@ -204,7 +204,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         return notebook.box(self.uid, *(f"<div>{part}</div>" for part in parts))
 
     def _facts(self) -> dict[str, str]:
-        """Return further facts about the model for notebooks, as texts."""
+        """Return facts about the model for its display in notebooks, as texts."""
         if self._summary is None:
             return {}
         known = ("loss", "accuracy", "rootMeanSquaredError", "r2")
@@ -223,11 +223,11 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         return ModelReader(cls)
 
     def _row(self, value: Vector) -> np.ndarray[Any, Any]:
-        """Return a vector of features as (1, I).  Raises DataError if its length differs from I."""
+        """Convert a vector of features to an array (1, I); raise DataError for any other length."""
         row = np.asarray(value.toArray() if isinstance(value, Vector) else value, np.float64)
         if row.shape != (self.numFeatures,):
             raise DataError(
-                f"this row has {row.size} values, and the network takes {self.numFeatures}", code="data-width"
+                f"this row has {row.size} values, but the network takes {self.numFeatures}", code="data-width"
             )
         return row[None]
 
@@ -249,7 +249,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
             return super().transform(dataset, params)  # type: ignore[misc]
 
     def _shifted(self) -> Model:
-        """Return the network that scores; with `tta`, it averages over shifts of a picture."""
+        """Return the network that scores: with Param `tta`, one that averages over shifts of a picture."""
         pixels = self._if_set("tta")
         return averaged_over_shifts(self.network, pixels) if pixels else self.network
 
@@ -266,7 +266,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         return replace(scores, hidden=hidden, rest=rest), size, columns
 
     def _scored(self, table: NamedColumns, outputs: worker.Outputs, columns: NewColumns) -> DataFrame:
-        """Return the dataset with the output columns, lazily."""
+        """Add the output columns to a dataset, lazily."""
         self._check_outputs()
         dataset, network, schema = table.frame, self.network.network, self.network.schema
         table.check_free((*columns, self._outputs))
@@ -295,7 +295,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         return f"{self.uid}__outputs"
 
     def _check_schema(self, table: NamedColumns) -> None:
-        """Raise DataError if the schema shows features other than those of training."""
+        """Raise DataError if a dataset's schema shows that its features differ from those of training."""
         features = self._columns()
         missing = [name for name in _several(features) if not table.matching(name)]
         if missing:
@@ -315,7 +315,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         at = next((i for i, (a, b) in enumerate(pairs) if table.same(a) != table.same(b)), None)
         if names and self._features and at is not None:
             raise DataError(
-                f"feature {at} is {names[at]!r}, and the model was trained on {self._features[at]!r} there: "
+                f"feature {at} is {names[at]!r}, but the model was trained on {self._features[at]!r} there: "
                 f"{Columns(features).names()['features']} has the features {_listed(names)}, and the model was "
                 f"trained on {_listed(self._features)}: use the same features in the same order",
                 code="data-schema",
@@ -384,12 +384,12 @@ class NeuralNetworkClassifierModel(
             )
 
     def _set_network(self, network: Model, about: Mapping[str, Any]) -> None:
-        """Set the network and the metadata of `about`."""
+        """Set the network and the metadata of a saved model."""
         super()._set_network(network, about)
         self._labels, self._label = about.get("classes"), about.get("label")
 
     def _metadata(self) -> dict[str, Any]:
-        """Return metadata about the columns, as JSON, with the names of the classes and the type of the label."""
+        """Return the metadata of the columns, with the names of the classes and the type of the label."""
         return super()._metadata() | {"classes": self._labels, "label": self._label}
 
     @property
@@ -461,7 +461,7 @@ class NeuralNetworkClassifierModel(
         return self._scored(table, scores, columns)
 
     def _in_words(self, table: NamedColumns) -> NewColumns:
-        """Return the column of the predicted word and, if rows have the label, that of its class number."""
+        """Return a column with the predicted class's name and, if rows have a label, one with its class index."""
         words, label = self._labels or [], self.getOrDefault("labelCol")
         found: NewColumns = {}
         if words and (self._label or self.isSet("predictedLabelCol")):

@@ -1,4 +1,4 @@
-"""Packed rows for many fits: the blocks of a DataFrame in Spark's cache or on storage.
+"""Rows of a DataFrame packed once for many fits, in Spark's cache or on storage.
 
 A fit on packed rows skips validation and packing.  Another number of shards needs one cheap shuffle of the blocks,
 which are few large rows.
@@ -116,7 +116,7 @@ class Packed:
     def engine(
         self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
     ) -> Iterator[Engine]:
-        """Yield the engine over these blocks; it stays for the next fit.
+        """Context manager: the engine that holds these blocks; it is kept for the next fit.
 
         Args:
             shards: Number of shards; None for a number from the rows.
@@ -148,7 +148,7 @@ class Packed:
             yield engine
 
     def _adopt(self, engine: SparkEngine, held: bool) -> None:
-        """Take over an engine that has packed the rows.
+        """Keep an engine that has packed the rows, for later fits.
 
         Args:
             engine: The engine; its blocks become those of this object.
@@ -177,7 +177,7 @@ class Packed:
 
 
 def _apart(packed: Centre, wanted: Centre) -> Centre:
-    """Return the difference between two centres: what to add to rows packed with one to get rows with the other."""
+    """Return what to add to rows packed with one centre, so that they become rows packed with another."""
     pairs = ((packed.features, wanted.features), (packed.targets, wanted.targets))
     return Centre(*(() if a == b else tuple((np.array(a or 0.0) - (b or 0.0)).tolist()) for a, b in pairs))
 
@@ -245,7 +245,7 @@ def pack(
 
 
 def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed:
-    """Pack the rows of a source.
+    """Pack the rows of a source; see `pack`.
 
     Args:
         source: The rows.

@@ -1,4 +1,4 @@
-"""From rows to blocks, on executors: validation, mini-packs by shard, and merging into blocks.
+"""Packing on executors: validates rows, groups them by shard in mini-packs, and merges these into blocks.
 
 Input batches have the columns x, y and w and, optionally, `key` (a hash of an identifier), `held` (whether a row is
 for validation) and `where0`, ... (columns that identify a row in messages).  Vectors come in parts that `arrow.whole`
@@ -48,7 +48,7 @@ PACK_BYTES = 32 << 20
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How executors read rows.
+    """How executors read rows: dtype, validation rows, raw columns and the names used in messages.
 
     Args:
         dtype: Dtype of the network.
@@ -77,7 +77,7 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class Read:
-    """Valid rows of one batch.
+    """The valid rows of an Arrow batch as arrays, with their keys.
 
     Args:
         x: Features, (n, I).
@@ -105,12 +105,12 @@ class Read:
 
 
 def whole(batch: pa.RecordBatch, reading: ReadOptions) -> pa.RecordBatch:
-    """Return a batch with encoded features in x and numeric labels in y."""
+    """Encode a batch: features in column x, numeric labels in column y."""
     return arrow.whole(batch if reading.raw is None else reading.raw.encoded(batch))
 
 
 def read(batch: pa.RecordBatch, reading: ReadOptions) -> Read:
-    """Return the rows of a validated batch."""
+    """Convert a validated batch to arrays."""
     if reading.skip:
         batch, _ = _without_invalid(_without_nulls(batch, reading)[0], reading)
     x, y, w = arrow.clean_rows(batch)
@@ -124,7 +124,7 @@ def read(batch: pa.RecordBatch, reading: ReadOptions) -> Read:
 
 
 def _without_invalid(batch: pa.RecordBatch, reading: ReadOptions) -> tuple[pa.RecordBatch, int]:
-    """Return the rows with finite features and targets, and the number of other rows."""
+    """Return the rows with finite features and targets, and the number of rows left out."""
     if len(np.unique(arrow.widths(batch.column("x")))) > 1 or len(np.unique(arrow.widths(batch.column("y")))) > 1:
         return batch, 0
     x, y, _ = arrow.clean_rows(batch)
@@ -168,7 +168,7 @@ def first_rows(
 
 
 def merge_first(most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Merge the first rows of several partitions."""
+    """Merge the rows with the smallest keys of several partitions."""
     parts = list[FirstRows]()
     for one in (pickle.loads(one) for batch in batches for one in batch.column("first").to_pylist()):
         parts = [FirstRows.sum([*parts, one], most)]
@@ -262,7 +262,7 @@ def profile_rows(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.Re
 
 
 def _add_counts(keys: Keys, counts: npt.NDArray[np.int64], more: Keys) -> tuple[Keys, npt.NDArray[np.int64], int]:
-    """Count keys by Misra and Gries; return keys, counts, and the most by which any count may be too low.
+    """Count frequent keys with the Misra-Gries algorithm; return keys, counts, and the largest possible undercount.
 
     Source: Misra and Gries 1982, in the mergeable form of Agarwal et al. 2012.
     """
@@ -283,7 +283,7 @@ SKIPPED = ("null-features", "null-item", "null-label")
 
 
 def _without_nulls(batch: pa.RecordBatch, reading: ReadOptions) -> tuple[pa.RecordBatch, checks.Findings]:
-    """Return the rows without nulls, and the findings about the others."""
+    """Return the rows without nulls, and the faults of the others."""
     found: checks.Findings = {}
     names = reading.where
     good = np.ones(batch.num_rows, bool)
@@ -343,7 +343,7 @@ READ_SCHEMA = "rows binary"
 
 
 def reads(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield each batch as one row with a pickled `Read`."""
+    """Convert each batch to one row that holds a pickled `Read`."""
     for batch in batches:
         if batch.num_rows:
             yield arrow.record_batch(rows=[pickle.dumps(read(whole(batch, reading), reading), protocol=5)])
@@ -356,7 +356,7 @@ HEAVY_SCHEMA = "key long, weights binary, counts binary, print long, pack binary
 
 
 def count_heavy(reading: ReadOptions, candidates: Keys, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Count the rows of candidate keys by weight; yield the row of a key too, if all its rows are equal."""
+    """Count the copies of candidate rows by weight, and yield each row whose key no different row shares."""
     dtype = np.dtype(reading.dtype)
     found: dict[int, Heavy] = {}
     for given in batches:
@@ -379,7 +379,7 @@ def count_heavy(reading: ReadOptions, candidates: Keys, batches: arrow.Batches) 
 
 @dataclass(frozen=True)
 class Heavy:
-    """A frequent row, with its numbers of copies by weight.
+    """A row that occurs very often, with the number of copies for each weight.
 
     Args:
         key: Its key.
@@ -396,20 +396,20 @@ class Heavy:
     pack: bytes
 
     def plus(self, other: "Heavy") -> "Heavy":
-        """Merge with the same row's count from another partition."""
+        """Add the copies of the same row in another partition."""
         weights, where = np.unique(np.concatenate([self.weights, other.weights]), return_inverse=True)
         counts = np.bincount(where, np.concatenate([self.counts, other.counts])).astype(np.int64)
         same = (self.print, self.pack) == (other.print, other.pack)
         return Heavy(self.key, weights, counts, self.print, self.pack if same else b"")
 
     def row(self) -> tuple[int, bytes, bytes, int, bytes]:
-        """Return a row of HEAVY_SCHEMA."""
+        """Convert to a Spark row of HEAVY_SCHEMA."""
         key, hashed = np.array([self.key, self.print], np.uint64).view(np.int64).tolist()
         return key, self.weights.tobytes(), self.counts.tobytes(), hashed, self.pack
 
     @staticmethod
     def of(row: Mapping[str, Any]) -> "Heavy":
-        """Read a row of HEAVY_SCHEMA."""
+        """Convert from a Spark row of HEAVY_SCHEMA."""
         weights, counts = np.frombuffer(row["weights"], "f8"), np.frombuffer(row["counts"], "i8")
         return Heavy(row["key"] % 2**64, weights, counts, row["print"] % 2**64, row["pack"])
 
@@ -419,7 +419,7 @@ class Heavy:
 
 @dataclass(frozen=True)
 class PackTask:
-    """What to pack, and how.
+    """Settings of packing: shards, blocks, validation rows, centre and frequent rows.
 
     Args:
         reading: How rows are read.
@@ -443,7 +443,7 @@ BLOCK_SCHEMA = "block long, rows long, weight double, fingerprint long, data bin
 
 
 def mini_packs(task: PackTask, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield the partition's rows as mini-packs, one per shard."""
+    """Group a partition's rows by shard, and yield them as one mini-pack per shard."""
     heavy = np.array(task.heavy, np.uint64)
     gathered: list[Read] = []
     size = 0
@@ -474,20 +474,20 @@ def _sent(gathered: Sequence[Read], task: PackTask) -> Iterator[pa.RecordBatch]:
 
 
 def _mini_pack(task: PackTask, shard: int, block: int, rows: Read) -> pa.RecordBatch:
-    """Return rows as a mini-pack for a shard, with their keys, and their `row_keys` if those differ."""
+    """Encode rows as a mini-pack for a shard, with their keys."""
     pack = blocks.pack_block(block, rows.x, rows.y, rows.w, rows.keys, np.dtype(task.reading.dtype), ordered=True)
     keys, prints = rows.keys.tobytes(), rows.prints.tobytes() if task.keyed else b""
     return arrow.record_batch(part=[task.codes[shard]], pack=[pack.to_bytes()], keys=[keys], prints=[prints])
 
 
 def _groups(ids: npt.NDArray[np.int64], count: int) -> list[npt.NDArray[np.intp]]:
-    """Return the positions of each number 0, ..., count - 1."""
+    """Return, for each number 0 to count - 1, the positions at which it occurs in ids."""
     order = np.argsort(ids, kind="stable")
     return np.split(order, np.searchsorted(ids[order], np.arange(1, count)))
 
 
 def explode(task: PackTask, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield the copies of heavy rows as mini-packs, spread over all blocks."""
+    """Yield the copies of very frequent rows as mini-packs, spread over all blocks."""
     for heavy in (Heavy.of(row) for batch in batches for row in batch.to_pylist()):
         row = blocks.Block.from_bytes(np.frombuffer(heavy.pack, np.uint8))
         x = row.x if row.table is None else row.table[row.x]  # type: ignore[index]
@@ -503,7 +503,7 @@ def explode(task: PackTask, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
 
 
 def _features(packs: Sequence[blocks.Block], dtype: np.dtype[Any]) -> tuple[Features, Array | None]:
-    """Concatenate the features of packs; as codes if all share the same table."""
+    """Concatenate the features of mini-packs, as one-byte codes if all share one table."""
     table = packs[0].table
     if isinstance(packs[0].x, CSR):
         return joined([pack.x for pack in packs]), None

@@ -97,7 +97,7 @@ def to_shape(value: Any) -> list[int]:
 
 
 def to_architecture(value: Any) -> str:
-    """Check the name of an architecture."""
+    """Validate the name of an architecture: auto, dense or cnn."""
     if value not in ARCHITECTURES:
         raise TypeError(f"it must be one of {', '.join(ARCHITECTURES)}")
     return str(value)
@@ -131,7 +131,7 @@ def to_graph(value: Mapping[str, Any]) -> dict[str, Any]:
     model = model_from_config(value)
     check_ports(model.network, "fit")
     if model.network.dtype != "float32":
-        raise TypeError(f"this model is {model.network.dtype}, and stages train in float32")
+        raise TypeError(f"this model is {model.network.dtype}, but stages train in float32")
     found: dict[str, Any] = json.loads(model.to_json())
     return found
 
@@ -198,12 +198,12 @@ def check_words(name: str, given: Iterable[str], known: Sequence[str]) -> None:
 
 
 def to_columns(value: Any) -> Any:
-    """Convert to a column name, or to a list of names."""
+    """Validate a column name, or a list of names."""
     return TypeConverters.toString(value) if isinstance(value, str) else TypeConverters.toListString(value)
 
 
 def to_kinds(value: Any) -> dict[str, str]:
-    """Check a map from column names to kinds."""
+    """Validate a map from column names to kinds, such as {"zip": "category"}."""
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise TypeError('it must be a map such as {"zip": "category"}')
     if wrong := [kind for kind in value.values() if kind != "category"]:
@@ -370,7 +370,7 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     """Defaults of the Params that Spark declares."""
 
     def _start(self, given: Mapping[str, Any]) -> None:
-        """Set the defaults, then the arguments of the constructor."""
+        """Set the default Params, then those passed to the constructor."""
         self._setDefault(**{name: value for name, value in defaults_of(type(self)).items() if self.hasParam(name)})
         self._given(given)
 
@@ -415,7 +415,7 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     """The Params that name the output columns."""
 
     def _check_outputs(self) -> tuple[str, ...]:
-        """Return the names of the output columns.
+        """Check that the output columns have different names; return the names.
 
         Raises:
             ConfigError: `config-param`, if two of them have the same name.
@@ -430,7 +430,7 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
         return tuple(given.values())
 
     def _columns(self) -> tuple[str, ...] | str:
-        """Return the features column, or columns."""
+        """Return the name of the features column, or those of the input columns."""
         found = self.getOrDefault("featuresCol")
         return found if isinstance(found, str) else tuple(found)
 
@@ -440,7 +440,7 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
         return 0 if value == AUTOMATIC else value
 
     def _named(self, name: str) -> bool:
-        """Return whether a Param is set, or was loaded with a default other than this version's."""
+        """Return whether a Param was set by the user, or loaded with an older version's default."""
         known = self.hasDefault(name) and self._defaultParamMap[self.getParam(name)]
         return self.isSet(name) or (self.hasDefault(name) and known != defaults_of(type(self)).get(name))
 
@@ -524,7 +524,7 @@ def defaults_of(stage: Any) -> dict[str, Any]:
 
 
 def with_params(stage: Any) -> Any:
-    """Give a stage a getter, a setter and a constructor keyword for each of its Params.
+    """Class decorator: add a getter, a setter and a constructor keyword for each Param of a stage.
 
     In the docstring of the stage, all Params replace a line `params: ...` under `Args:`.
     """
@@ -563,5 +563,5 @@ def _setter(name: str, about: Param[Any]) -> Any:
 
 
 def _sentence(doc: str) -> str:
-    """Return the text of a Param with a capital and a full stop."""
+    """Format the text of a Param as a sentence."""
     return f"{doc[:1].upper()}{doc[1:].rstrip('.')}."

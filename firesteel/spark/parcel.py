@@ -1,4 +1,4 @@
-"""Transfer of firesteel and of tasks to executors, which need only NumPy and pyarrow.
+"""Sends firesteel itself and tasks to executors, which need only NumPy and pyarrow.
 
 The package is sent as a zip of 0.4 MB.  Its name contains a hash of its content, as Spark rejects another file with a
 known name.  It contains the whole package, as Spark also puts it on the path of this process and its children.
@@ -49,7 +49,7 @@ BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
 @functools.cache
 def archive() -> str:
-    """Write the zip once per process; return its path."""
+    """Write the package as a zip once per process; return its path."""
     sources = dict(sorted(_files(files(firesteel), "firesteel")))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
@@ -120,7 +120,7 @@ _NUMBERS = itertools.count()
 
 @dataclass(frozen=True)
 class Parcel:
-    """A pickled value.
+    """A pickled value for executors, with large arrays in a file.
 
     Args:
         head: The pickle.
@@ -156,7 +156,7 @@ CLOUD: Any = cloudpickle
 
 
 class Whole(CLOUD.CloudPickler):  # type: ignore[misc]
-    """Pickler that writes the content of modules that travel by value, even if they import one another."""
+    """Pickler that includes the content of the user's modules, even if they import one another."""
 
     def reducer_override(self, obj: Any) -> Any:
         if not isinstance(obj, types.ModuleType) or obj.__name__.partition(".")[0] not in BY_VALUE():
@@ -171,7 +171,7 @@ LOADED = {"__builtins__", "__cached__", "__file__", "__loader__", "__path__", "_
 
 
 def filled(module: types.ModuleType, content: dict[str, Any]) -> None:
-    """Fill an empty module."""
+    """Fill an empty module with unpickled content."""
     vars(module).update(content)
 
 
@@ -219,7 +219,7 @@ def revived(kind: type, head: bytes) -> Any:
 
 @contextlib.contextmanager
 def sent(spark: Any, value: Any, kinds: Collection[type] = ()) -> Iterator[Parcel]:
-    """Yield a value as a parcel that executors can open until the end of the block.
+    """Context manager: a value as a `Parcel` that executors can open within the block.
 
     Args:
         spark: The session.
@@ -259,7 +259,7 @@ def context_of(spark: Any) -> SparkContext | None:
 
 
 def _uploaded(spark: Any, buffers: list[pickle.PickleBuffer]) -> str:
-    """Send buffers as a file; return its name, which has a number per thread, since threads may train at once."""
+    """Send buffers to executors as a file; return its name, which is unique to this thread."""
     with tempfile.TemporaryDirectory(prefix="firesteel-") as folder:
         path = Path(folder, f"firesteel-{_PROCESS}-{threading.get_ident()}-{next(_NUMBERS)}.task")
         with path.open("wb") as file:

@@ -27,7 +27,7 @@ VECTOR = {"type": "int8", "size": "int32", "indices": "int32", "values": "double
 
 
 def parquet_columns(path: str | os.PathLike[str]) -> list[str]:
-    """Return the names of the columns.  Raises DataError (`data-parquet`) if the file is not Parquet."""
+    """Return a Parquet file's column names; raise DataError (`data-parquet`) if the file is not Parquet."""
     path = Path(path)
     with _readable(path):
         return list(_dataset(path).schema.names)
@@ -120,7 +120,7 @@ def _dataset(path: Path) -> Any:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Translate pyarrow's errors about missing, damaged or other files to DataError."""
+    """Context manager: translate pyarrow's errors about missing, damaged or other files to DataError."""
     try:
         yield
     except DataError:
@@ -176,7 +176,7 @@ def _array(path: Path, name: str, column: Any) -> npt.NDArray[Any]:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _rows(path, name, column)
     raise DataError(
-        f"{path}: column {name!r} is {kind}: a network takes numbers, true/false, text as a label, or arrays of "
+        f"{path}: column {name!r} is {kind}: networks need numbers, true/false, text as a label, or arrays of "
         "numbers: name other columns with --features",
         code="data-type",
     )
@@ -188,7 +188,7 @@ def _rows(path: Path, name: str, column: Any) -> npt.NDArray[Any]:
     number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_boolean(values.type)
     if not number or values.null_count:
         what = f"nulls inside its arrays, {values.null_count:,} of them" if number else f"arrays of {values.type}"
-        raise DataError(f"{path}: column {name!r} holds {what}: a network takes numbers", code="data-type")
+        raise DataError(f"{path}: column {name!r} holds {what}: networks need numbers", code="data-type")
     _check_widths(path, name, widths)
     return values.to_numpy(zero_copy_only=False).reshape(len(column), -1)
 

@@ -29,7 +29,7 @@ def is_image(kind: T.DataType) -> bool:
 
 
 def pixels(image: Column, which: str, shape: Shape | None) -> Column:
-    """Return the bytes of pictures in image structs, row by row, with red, green and blue of each pixel.
+    """Return an expression for the pixels of image structs as bytes, row by row, in the order red, green, blue.
 
     Args:
         image: The structs.
@@ -59,13 +59,13 @@ def pixels(image: Column, which: str, shape: Shape | None) -> Column:
     for name, side in sides:
         fits = fits & (image[name] == side)
     wanted = f"{' x '.join(map(str, shape))} (height x width x channels)"
-    ends = f", and the network takes {wanted}: resize or convert the pictures, or give the network another Input"
+    ends = f", but the network takes {wanted}: resize or convert the pictures, or give the network another Input"
     other = _error(found, F.lit(ends), code="data-picture")
     return F.when(image.isNotNull(), F.when(fits, made).otherwise(other))
 
 
 def plain(content: Column, which: str) -> Column:
-    """Return bytes, with an error at run time for encoded pictures (PNG and JPEG).
+    """Return an expression for bytes that fails in the job for encoded pictures (PNG, JPEG).
 
     Args:
         content: The bytes.
@@ -99,7 +99,7 @@ def innermost(kind: T.DataType) -> T.DataType:
 
 
 def flattened(lists: Column, levels: int, which: str) -> Column:
-    """Flatten nested lists of numbers, with an error at run time for lists of different lengths.
+    """Return an expression that flattens nested lists of numbers, and fails in the job if lengths differ.
 
     Args:
         lists: The column.
@@ -116,7 +116,7 @@ def flattened(lists: Column, levels: int, which: str) -> Column:
 
 
 def _joined(*numbers: Column) -> list[Column]:
-    """Return numbers as text, separated by " x "."""
+    """Return an expression for numbers as text, such as "28 x 28 x 1"."""
     parts = [part for number in numbers for part in (F.lit(" x "), F.coalesce(number.cast("string"), F.lit("?")))]
     return parts[1:]
 

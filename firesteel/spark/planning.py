@@ -1,4 +1,4 @@
-"""From the Params of an estimator and the number of rows to a `FitPlan`, the objects that `fitting.py` trains with.
+"""Turns an estimator's Params and the number of rows into a `FitPlan`, with which `fitting.py` trains.
 
 Defaults that depend on the number of rows are in `firesteel/tables/policy.py`.
 """
@@ -36,7 +36,7 @@ from firesteel.train.strategies import Average, Gradient
 
 @dataclass(frozen=True)
 class FitPlan:
-    """The checked Params as objects.
+    """Everything that a fit needs, as objects: validated Params with the defaults for the rows.
 
     Args:
         columns: The columns to read.
@@ -73,14 +73,14 @@ class FitPlan:
     members: int = 1
 
     def paced(self, rows: int) -> Optimizer:
-        """Return the optimizer with its learning rate; the default is larger if a pass has few steps."""
+        """Return the optimizer with its learning rate; the default rate is higher for fits of few steps."""
         steps = max(1.0, rows / (self.recipe.batch_size or rows))
         if self.rate or self.optimizer.searches:
             return self.optimizer.at_rate(self.rate) if self.rate else self.optimizer
         return self.optimizer.scaled(min(max(30 / steps, 1.0), 10.0)) if self.paces else self.optimizer
 
     def used(self) -> dict[str, Any]:
-        """Return the settings that were derived from the training rows, by the names of their Params."""
+        """Return the settings that were derived from the training rows, as {Param: value}."""
         recipe, dense = self.recipe, [layer for layer in self.hidden if isinstance(layer, Dense)]
         used: dict[str, Any] = {"members": self.members, "maxIter": recipe.epochs, "batchSize": recipe.batch_size}
         used["earlyStoppingRounds"] = recipe.stopping and recipe.stopping.patience or 0
@@ -168,7 +168,7 @@ class PlannedStage(NetworkParams):
         )
 
     def _suited(self, plan: FitPlan, source: Frame | Packed, profile: RowProfile) -> FitPlan:
-        """Return the plan with the defaults for the now known number of rows."""
+        """Complete a plan with the defaults for the number of rows, once that is known."""
         rows, schema, shape = profile.rows + profile.held, source.schema, self._if_set("inputShape")
         if shape and math.prod(shape) != profile.width:
             what = f"it has {math.prod(shape):,} values, and {source.names['features']} has {profile.width:,} per row"
@@ -190,7 +190,7 @@ class PlannedStage(NetworkParams):
         return replace(made, whole=layers, front=(front,), bounds=source.ends if profile.targets == 1 else None)
 
     def _layers(self) -> tuple[tuple[int, ...] | None, tuple[Layer | Model, ...] | None]:
-        """Return the Param `layers` as (sizes, None) or as (None, layers and models)."""
+        """Split the Param `layers` into (sizes, None) or (None, layers and models)."""
         given, shape = self._if_set("layers"), self._if_set("inputShape")
         if given is None:
             return None, None

@@ -19,7 +19,7 @@ from firesteel.spark.parcel import check_batch
 
 @dataclass(frozen=True)
 class Probe:
-    """Properties of a session.
+    """What a probe found out about a Spark session: versions, memory and log level.
 
     Args:
         version: Version of Spark.
@@ -50,7 +50,7 @@ def probe(spark: SparkSession) -> Probe:
 
 
 def _answer(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield the properties of a worker, once per row."""
+    """Yield, on a worker, the versions of Python, NumPy and pyarrow there."""
     for batch in batches:
         found = {
             "executable": sys.executable,

@@ -1,4 +1,4 @@
-"""Raw columns on executors: Arrow batches become columns of values, profiles and flat rows.
+"""Raw table columns on executors: profiles them, and encodes them as flat rows of numbers.
 
 The input is a struct of the columns c0, c1, ... that `tables.py` selects: text, integers and doubles.  Like
 `packing.py` and `worker.py`, this module needs only NumPy and pyarrow.
@@ -28,7 +28,7 @@ RAW, LABEL = "raw", "y"
 
 @dataclass(frozen=True)
 class RawColumns:
-    """The raw columns c0, c1, ... and how they are read.
+    """Describes the raw columns c0, c1, ...: their names, kinds and, once learned, the schema.
 
     Args:
         names: Their names.
@@ -49,7 +49,7 @@ class RawColumns:
     version: str = firesteel.__version__
 
     def values(self, struct: pa.Array) -> dict[str, ColumnValues]:
-        """Return the fields c0, c1, ... of a struct column as values by column name."""
+        """Convert the fields c0, c1, ... of a struct column to values, by column name."""
         columns = zip(self.names, self.kinds, struct.flatten(), strict=True)
         found = {name: values_of(column, kind) for name, kind, column in columns}
         return found | {name: found[name].as_text() for name in self.categories}
@@ -78,7 +78,7 @@ class RawColumns:
 
     @cached_property
     def numbered(self) -> dict[str, int]:
-        """Class number of each distinct text label."""
+        """Class index of each distinct text label, as a dictionary."""
         return {word: number for number, word in enumerate(self.labels or ())}
 
     def encoded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -107,7 +107,7 @@ def values_of(column: pa.Array, kind: str) -> ColumnValues:
 
 
 def _full(column: pa.Array) -> npt.NDArray[Any]:
-    """Return numbers with 0 for null; filling is skipped without nulls, as it would take most of the time."""
+    """Replace nulls in a numeric column by 0, if it has any."""
     return (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)
 
 
@@ -157,13 +157,13 @@ class TableProfile:
 
 
 def profiled(raw: RawColumns, most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield the profile of a partition, with at most `most` words of the label."""
+    """Profile a partition's rows; yield one profile, with at most `most` words of a text label."""
     arrow.check_version(raw.version)
     yield _folded((_found(raw, batch) for batch in batches if batch.num_rows), most).batch()
 
 
 def merged(most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield the sum of the profiles of several partitions."""
+    """Add up the profiles of several partitions; yield the total, with at most `most` words of a text label."""
     parts = (part for batch in batches for part in TableProfile.read(batch.column("profile")))
     found = _folded(parts, most)
     if found.profile.extents or found.labels.hashes.size:

@@ -1,4 +1,4 @@
-"""A quiet local Spark session for laptops, demos and tests, or the reason why Spark cannot start.
+"""Starts a quiet local Spark session for laptops, demos and tests, or explains why Spark cannot start.
 
 Spark's defaults start workers with whatever `python3` is on the PATH, give the driver 1 GB and print warnings over
 the progress bar.  Only this module changes Spark settings.  The stages work in any session, created here or not.
@@ -162,7 +162,7 @@ def _local(master: str) -> bool:
 
 @contextmanager
 def _environment(settings: dict[str, str]) -> Iterator[None]:
-    """Set environment variables that Spark reads at start and that have no setting; restore them afterwards."""
+    """Context manager: set environment variables that Spark reads at its start."""
     python = settings.get("spark.pyspark.python", sys.executable)
     wanted: dict[str, str] = {}
     if _local(settings["spark.master"]):
@@ -250,7 +250,7 @@ def _must_answer(address: str) -> None:
 
 
 def _quiet_at_its_end(spark: "SparkSession") -> "SparkSession":
-    """Silence the traceback that the accumulator server of a session prints when its JVM exits."""
+    """Suppress the traceback that PySpark's accumulator server prints when the JVM exits."""
     server: Any = getattr(getattr(spark, "_sc", None), "_accumulatorServer", None)
     if server is not None:
         loud = server.handle_error

@@ -27,7 +27,7 @@ from firesteel.spark.failures import translated
 
 
 def path_text(path: Any, name: str = "path") -> str:
-    """Return a path as text.
+    """Convert a user's path to text; raise ConfigError if it is neither text nor a path.
 
     Args:
         path: The path.
@@ -71,7 +71,7 @@ def exists(spark: SparkSession, path: str) -> bool:
 
 
 def reach(spark: SparkSession, path: str, name: str) -> bool:
-    """Create a folder, if that is possible without a job; return whether it is new.
+    """Create a folder, if that needs no Spark job; return whether it is new.
 
     Args:
         spark: The session; on Spark Connect nothing happens.
@@ -144,13 +144,13 @@ def _sibling(path: str, what: str) -> str:
 
 
 def _context(io: Any) -> Any:
-    """Return the argument of Spark's metadata functions: the session, or the context before Spark 4."""
+    """Return the first argument of Spark's metadata functions: the session, or before Spark 4 its context."""
     return io.sc if io.sparkSession.version < "4" else io.sparkSession
 
 
 @contextmanager
 def _named(io: Any, title: str) -> Iterator[None]:
-    """Describe the jobs of the block by a title, and translate their errors."""
+    """Context manager: give jobs a title in Spark's web UI, and translate their errors."""
     spark = None
     try:
         spark = io.sparkSession

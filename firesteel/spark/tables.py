@@ -1,4 +1,4 @@
-"""Raw columns of DataFrames: their choice, their transfer to Python, and the jobs that learn their schema.
+"""Raw columns of DataFrames: chooses them, passes them to Python, and learns their schema in Spark jobs.
 
 `raw.py` encodes them on executors.
 """
@@ -79,7 +79,7 @@ def taken(table: NamedColumns, columns: Columns, ignored: Sequence[str]) -> tupl
 
 
 def chosen(table: NamedColumns, columns: Columns, ignored: Sequence[str], uid: str) -> tuple[str, ...]:
-    """Return the default feature columns, and log them.  Raises DataError if none is left."""
+    """Return the default feature columns and log their names; raise DataError if no column is left."""
     found, left = taken(table, columns, ignored)
     others = f"; not {', '.join(f'{name} ({why})' for name, why in left.items())}" if left else ""
     if not found:
@@ -95,7 +95,7 @@ def chosen(table: NamedColumns, columns: Columns, ignored: Sequence[str], uid: s
 
 
 def as_they_are(frame: DataFrame, columns: Columns) -> Columns:
-    """Return the columns to pack: all columns, of any type, if the features column does not exist."""
+    """Return the columns to pack: all columns as a table, if the default features column does not exist."""
     with alive(session_of(frame)):
         table = NamedColumns(frame)
         if table.called(str(columns.features)):
@@ -108,7 +108,7 @@ def as_they_are(frame: DataFrame, columns: Columns) -> Columns:
 
 
 def label_kind(table: NamedColumns, columns: Columns) -> str | None:
-    """Return "text" or "boolean" for such a label of a classifier; None for any other label.
+    """Return the type of a classifier's label, "text" or "boolean"; None for numbers and for regressors.
 
     Raises ConfigError if positiveLabel is set and the label has no words.
     """
@@ -128,7 +128,7 @@ def label_kind(table: NamedColumns, columns: Columns) -> str | None:
 
 
 def numbered(words: Sequence[str], positive: str | None) -> tuple[str, ...]:
-    """Return the words of a label in the order of their class numbers: by UTF-8, or the positive one last.
+    """Order the words of a label by class index: alphabetically (UTF-8), or with the positive word last.
 
     Raises ConfigError unless the positive one is one of exactly two words.
     """
@@ -201,7 +201,7 @@ def _as_array(table: NamedColumns, name: str, role: str) -> Column:
 
 
 def located(table: NamedColumns, name: str, role: str) -> tuple[str | Column, DataType]:
-    """Return a column, or the element v[0] of a column v of arrays or vectors, and its type.
+    """Resolve a name to a column, or v[0] to an element of the array or vector column v; return it with its type.
 
     The column is an SQL text, as Spark parses one text for thousands of columns faster than thousands of calls; for
     vectors, which SQL cannot index, it is a Column.  Raises DataError if the column does not exist.
@@ -244,7 +244,7 @@ def selected(table: NamedColumns, names: Sequence[str], role: str) -> tuple[tupl
 
 
 def _handed(column: str | Column, of: DataType, kind: str) -> str | Column:
-    """Return a column as text, integers or doubles, which `raw.values_of` reads."""
+    """Cast a column to text, integers or doubles, as `raw.values_of` expects."""
     if not isinstance(column, str) or isinstance(of, NullType):
         return column if not isinstance(column, str) else f"cast(null as {HANDED.get(kind, 'bigint')})"
     if kind == "date":
@@ -264,7 +264,7 @@ HANDED = {TEXT: "string", "float": "double"}
 
 
 def struct(columns: Sequence[str | Column]) -> Column:
-    """Return raw columns as one struct with the fields c0, c1, ..."""
+    """Combine raw columns into one struct with the fields c0, c1, ..."""
     if all(isinstance(one, str) for one in columns):
         return F.expr(f"struct({', '.join(f'{one} AS c{number}' for number, one in enumerate(columns))})")
     made = [F.expr(one) if isinstance(one, str) else one for one in columns]
@@ -288,7 +288,7 @@ WIDE, TASK_VALUES = 1_000, 2_000_000
 
 
 def arguments(columns: Sequence[str | Column]) -> list[Column]:
-    """Return raw columns as arguments of a function: separately, which is faster, or many as one struct."""
+    """Return raw columns as arguments of a Python function: one by one, which is faster, or many as one struct."""
     if len(columns) > MOST_ARGUMENTS:
         return [struct(columns)]
     return [F.expr(one) if isinstance(one, str) else one for one in columns]
@@ -299,7 +299,7 @@ MOST_ARGUMENTS = 100
 
 
 def scored(table: NamedColumns, schema: Schema, inputs: Sequence[str] = ()) -> tuple[RawColumns, list[str | Column]]:
-    """Return how a model reads raw columns, and these columns of a table.
+    """Return how a fitted model reads raw columns, and those columns of a table.
 
     Args:
         table: The rows to score.
@@ -327,7 +327,7 @@ def scored(table: NamedColumns, schema: Schema, inputs: Sequence[str] = ()) -> t
         if kind not in one.kinds:
             wanted = " or ".join(dict.fromkeys(SHOWN.get(known, known) for known in one.kinds)) + " values"
             raise DataError(
-                f"column {one.name!r} is {of.simpleString()[:100]}, and the model was trained on {wanted} there.  "
+                f"column {one.name!r} is {of.simpleString()[:100]}, but the model was trained on {wanted} there.  "
                 "To do: cast it to that type, or train on the new one",
                 code="data-schema",
             )
@@ -352,7 +352,7 @@ def _widths(schema: Schema, inputs: Sequence[str]) -> dict[str, int]:
 def _as_long(table: NamedColumns, name: str, width: int, element: str | Column) -> str | Column:
     """Return an element of a column of arrays or vectors that fails for rows of another length."""
     said = (
-        f"column {name!r} holds arrays or vectors of another length, and the model was trained on {width:,} values "
+        f"column {name!r} holds arrays or vectors of another length, but the model was trained on {width:,} values "
         "there.  To do: give them that length, or train on the new one"
     )
     where, of = table.one(name, "inputCols")
@@ -387,7 +387,7 @@ def check_zone(zone: str | None) -> None:
 def learned(
     frame: DataFrame, columns: RawColumns, meant: Columns, called: Mapping[str, str]
 ) -> tuple[Schema | None, tuple[str, ...] | None, TableProfile]:
-    """Profile rows; return the schema of their raw columns, the words of the label, and the profile.
+    """Profile rows in Spark jobs; return the schema of raw columns, the words of the label, and the profile.
 
     Args:
         frame: Rows with the columns raw and y.
@@ -425,7 +425,7 @@ def learned(
 
 
 def _classed(total: TableProfile) -> Profile:
-    """Return the profile with the class numbers of the label's words as targets, in the order of UTF-8."""
+    """Replace the words of the label in a profile by class indices."""
     hashes, target = (total.labels.hashes >> np.uint64(11)).astype(float), total.profile.target
     pairs = sorted(zip(total.labels.words.tolist(), hashes.tolist(), strict=True), key=lambda pair: encoded(pair[0]))
     numbers = {code: number for number, (_, code) in enumerate(pairs)}
@@ -454,7 +454,7 @@ def _counted(frame: DataFrame, columns: RawColumns, profile: Profile) -> Mapping
 
 
 def _as_word(text: str, kind: str) -> str:
-    """Convert Spark's text of a value to its word in the schema."""
+    """Convert a value as Spark prints it to its word in the schema, such as 1.0 to 1."""
     if kind == TEXT:
         return text
     data = np.array([float(text)]) if kind == "float" else np.array([int(text)]) * (DAY if kind == "date" else 1)

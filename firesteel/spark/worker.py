@@ -1,4 +1,4 @@
-"""Rounds and scoring on executors: pure module-level functions that need only NumPy and pyarrow.
+"""What executors run in training rounds and scoring: functions that need only NumPy and pyarrow.
 
 The driver's side is `engine.py` for rounds and `frames.py` for scoring.
 """
@@ -58,7 +58,7 @@ MERGED = -1
 def run_shard(
     parcel: Parcel, version: str, expected: Mapping[int, int], shift: Centre, piece: int, batches: Batches
 ) -> Iterator[pa.RecordBatch]:
-    """Run a task on each shard of a partition; yield its partial in pieces, one per row.
+    """Run a task on each shard of a partition; yield the result in pieces, as one Arrow row each.
 
     Args:
         parcel: The work and the task.
@@ -102,7 +102,7 @@ def run_shard(
 
 
 def _moved(block: Block, shift: Centre) -> Block:
-    """Return a block with `shift` added to its rows."""
+    """Add `shift` to the rows of a block; return a new block."""
     x = np.empty(block.x.shape, block.y.dtype)
     block.features(slice(None), x)
     y = plus(block.y, shift.targets).astype(x.dtype)
@@ -110,7 +110,7 @@ def _moved(block: Block, shift: Centre) -> Block:
 
 
 def _at_work(shard: int, task: Task, blocks: Sequence[Block]) -> str:
-    """Return the note for an exception about the rows that raised it."""
+    """Return a note for an exception that says which shard and rows caused it."""
     numbers = ", ".join(str(block.id) for block in blocks[:3]) + (", ..." if len(blocks) > 3 else "")
     size = sum(block.x.nbytes for block in blocks) / 2**20
     return f"{NOTE}shard {shard} of {task.shards}, {len(blocks)} block(s) of {size:,.2f} MiB together: {numbers}"
@@ -119,7 +119,7 @@ def _at_work(shard: int, task: Task, blocks: Sequence[Block]) -> str:
 def _row(
     shard: int, piece: int, vectors: npt.NDArray[Any], partial: Partial | None = None, changed: int = 0
 ) -> pa.RecordBatch:
-    """Return a piece of a shard's vectors as one Arrow row.
+    """Convert a piece of a shard's vectors to one Arrow row.
 
     Args:
         shard: Number of the shard.
@@ -160,7 +160,7 @@ class Pieces:
         return np.concatenate([found.pop(shard) for _, found in sorted(self._found.items()) if shard in found])
 
     def sums(self) -> Iterator[tuple[int, Array]]:
-        """Yield the number and the sum of each piece in order, and free the piece."""
+        """Yield each piece's number and sum over all shards, in order, and free its memory."""
         for piece in sorted(number for number, found in self._found.items() if found):
             found = self._found.pop(piece)
             if MERGED in found:
@@ -191,13 +191,13 @@ def add_pieces(shards: int, dtype: str, batches: Batches) -> Iterator[pa.RecordB
 
 
 def reads(network: Network) -> str:
-    """Return the dtype in which a network reads features: its own, or float64 if a centre is subtracted first."""
+    """Return the dtype in which a network needs features: its own, or float64 if a centre is subtracted first."""
     return "float64" if network.centre.features else network.dtype
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Scoring function: a batch of rows to lists of the network's outputs.
+    """Scoring function for executors: maps a batch of rows to lists of the network's outputs.
 
     Args:
         network: The network.
@@ -286,12 +286,12 @@ class Outputs:
         return np.hstack([made, replace(self, network=self.rest, theta=self.theta[size:]).scored(made)])
 
     def scored(self, x: Features) -> Array:
-        """Score rows with one BLAS thread."""
+        """Score rows with one BLAS thread, so that bits do not vary."""
         return predict(self.network, self.theta, x, map).astype(self.kind)
 
     @property
     def kind(self) -> str:
-        """Dtype of the outputs: float64 for the columns of stages, the network's own for `Model.predict`."""
+        """Dtype of the outputs: float64 for stages' columns, the network's own for `Model.predict`."""
         return self.network.dtype if self.invalid == "nan" and not self.network.centre.targets else "float64"
 
     def _refused(self, what: str, rows: int, total: int) -> DataError:
@@ -304,7 +304,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class ClassOutputs(Outputs):
-    """Scoring function of classifiers: K raw predictions, K probabilities and the predicted class in each list.
+    """Scoring function of classifiers: each list has K raw predictions, K probabilities and the class.
 
     Raw predictions are the logarithms of the probabilities, since Spark's evaluators rank rows by the raw prediction
     of class 1 alone, which a single logit of a softmax does not allow.  For one sigmoid unit they are -z and z.

@@ -79,11 +79,7 @@ OUTSIDE = "a class outside the range"
 FROM_ZERO = "number the classes from 0, and give the last layer one output per class"
 KINDS: dict[str, tuple[str, str, str]] = {
     "null-features": ("features", "no value (null)", "drop those rows, or fill in their values"),
-    "index-range": (
-        "features",
-        "an index outside its row",
-        "declare longer rows, or remove the values with these indices",
-    ),
+    "index-range": ("features", "an index outside its row", "declare longer rows, or remove these values"),
     "index-order": (
         "features",
         "indices that do not ascend",
@@ -189,7 +185,7 @@ def find_faults(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Ca
 
 
 def _flat(x: CSR) -> Findings:
-    """Return the columns of sparse rows whose values float32 cannot distinguish: the half of 8 or more."""
+    """Return the columns of sparse rows in which float32 cannot tell half of the (8 or more) values apart."""
     order = np.lexsort((x.values, x.indices))
     v, columns = x.values[order].astype(np.float64), x.indices[order]
     first = np.flatnonzero(np.diff(columns, prepend=-1))

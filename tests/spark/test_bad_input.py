@@ -165,7 +165,7 @@ def test_rows_of_another_width_are_refused_at_prediction(spark):
     model = network()
     model.predict(np.zeros((1, 2)))
     frame = spark.createDataFrame([([1.0, 2.0, 3.0],)], "features array<double>")
-    with pytest.raises(Exception, match="has 3 values in a row, and the network takes 2"):
+    with pytest.raises(Exception, match="has 3 values in a row, but the network takes 2"):
         model.predict(frame).collect()
 
 

@@ -657,13 +657,13 @@ def test_r25_a_list_finds_its_columns_wherever_they_are(few, listed, change):
 @pytest.mark.parametrize("width", [19, 21])
 def test_r25_features_without_names_fail_by_their_width_when_they_are_scored(few, plain, form, width):
     frame = FORMS[form](few.withColumn("features", F.array(*[F.lit(1.0)] * width)))
-    with pytest.raises(Exception, match=f"column 'features' has {width} values in a row, and the network takes 20"):
+    with pytest.raises(Exception, match=f"column 'features' has {width} values in a row, but the network takes 20"):
         plain.transform(frame).collect()
 
 
 def test_r25_one_row_of_another_width_among_many_fails(few, plain):
     frame = changed(few, "features", [1.0] * (WIDTH + 1))
-    with pytest.raises(Exception, match="21 values in a row, and the network takes 20; 1 of "):
+    with pytest.raises(Exception, match="21 values in a row, but the network takes 20; 1 of "):
         plain.copy().setHandleInvalid("keep").transform(frame).collect()
 
 

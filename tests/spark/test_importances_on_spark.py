@@ -124,7 +124,7 @@ def test_vectors_have_features_for_columns(frame, tmp_path):
     assert made.featureImportances.toArray().argmax() == 0 and made.featureImportances.size == 3
     named = made.importances(rows)
     assert [row["column"] for row in named.rows] == ["0", "1", "2"] and named.rows[1]["importance"] == 0
-    with pytest.raises(DataError, match="has 5 values in a row, and the network takes 3"):
+    with pytest.raises(DataError, match="has 5 values in a row, but the network takes 3"):
         made.importances(rows.withColumn("features", F.array(*[F.col("label")] * 5)))
 
 

@@ -124,7 +124,7 @@ def test_what_cannot_be_trained_in_a_stage_is_refused(frame):
     x = Input((4,))
     with pytest.raises(ConfigError, match="the number of inputs of this model is unknown: start it with an Input"):
         NeuralNetworkClassifier(layers=Sequential([Dense(4), Model(x, Dense(3, "softmax")(x))]))
-    with pytest.raises(ConfigError, match="this model is float64, and stages train in float32"):
+    with pytest.raises(ConfigError, match="this model is float64, but stages train in float32"):
         NeuralNetworkClassifier(layers=Model(x, Dense(3, "softmax")(x + x), dtype="float64"))
     with pytest.raises(ConfigError, match="members=3: layers are not a chain, and only chains"):
         NeuralNetworkClassifier(layers=bridged(), members=3).fit(frame)
