@@ -70,7 +70,7 @@ def advice(
 
 
 def sizes(mean: Array, deviation: Array) -> tuple[Array, int]:
-    """Return the size of each input, max(|mean|, deviation), (I,), and the number of inputs above `WIDE`.
+    """Return the magnitude of each input, max(|mean|, standard deviation), (I,), and how many exceed `WIDE`.
 
     >>> sizes(np.array([0.0, 40.0]), np.array([1.0, 3.0]))[1]
     1
@@ -80,7 +80,7 @@ def sizes(mean: Array, deviation: Array) -> tuple[Array, int]:
 
 
 def _structure(network: Network) -> Iterator[str]:
-    """Suggest depth rather than width, and layers that narrow towards the output."""
+    """Yield hints about the layers: depth rather than width, and layers that narrow towards the output."""
     *hidden, _ = [part.units for part in network.parts if isinstance(part, Linear)] or [0]
     if not hidden and not any(isinstance(part, Embedding) for part in network.parts):
         yield (

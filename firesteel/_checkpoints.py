@@ -31,7 +31,7 @@ KINDS = {"F32": "f4", "F64": "f8"}
 
 
 def to_bytes(progress: Progress, identity: Identity) -> bytes:
-    """Return the content of a checkpoint.
+    """Serialize training progress as the content of a checkpoint file.
 
     Args:
         progress: The progress.
@@ -55,7 +55,7 @@ def to_bytes(progress: Progress, identity: Identity) -> bytes:
 
 
 def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> Progress | None:
-    """Return the progress in a checkpoint; None if it belongs to another training, which has finished.
+    """Read the progress in a checkpoint; return None if it belongs to another training that has finished.
 
     Args:
         data: The content of the checkpoint.
@@ -123,7 +123,7 @@ def readable(data: bytes, progress: Progress, identity: Identity) -> bool:
 def place(
     checkpoint: str | os.PathLike[str] | None, callbacks: Sequence[Callback]
 ) -> "FileCheckpoints | UrlCheckpoints | None":
-    """Return the store that `fit(checkpoint=...)` or a BackupAndRestore names, a local file or a URL; or None.
+    """Return where checkpoints are saved, a local file or a URL, from the arguments of `fit`; None for nowhere.
 
     Raises:
         ConfigError: If several are named (`config-callback`), a path is invalid, or fsspec is missing for a URL
@@ -156,7 +156,7 @@ class FileCheckpoints:
         self.path, self.delete = path_of(path, "checkpoint"), delete
 
     def load(self, identity: Identity, like: TrainState) -> Progress | None:
-        """Return the progress of this training, or None.
+        """Load the progress of the training with this identity; None if nothing was saved.
 
         Raises:
             StoreError: If another training wrote the file, or it is damaged or cannot be read.
@@ -182,7 +182,7 @@ class FileCheckpoints:
 
 
 class Turns:
-    """Progress in two files written alternately, so that one is always complete."""
+    """Base class of stores that write progress to two files alternately, so that one is always complete."""
 
     places = ("a", "b")
 
@@ -205,7 +205,7 @@ class Turns:
         raise NotImplementedError
 
     def load(self, identity: Identity, like: TrainState) -> Progress | None:
-        """Return the newest complete progress of this training, or None.
+        """Load the newest complete progress of the training with this identity; None if nothing was saved.
 
         Raises:
             StoreError: If another training wrote a file, a file cannot be read, or both are damaged.
@@ -287,7 +287,7 @@ class UrlCheckpoints(Turns):
 
     @contextmanager
     def _reporting(self, path: str) -> Iterator[None]:
-        """Turn the storage's errors in the block into a StoreError."""
+        """Context manager: turn errors of the storage into a StoreError."""
         try:
             yield
         except Exception as error:

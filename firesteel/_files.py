@@ -86,7 +86,7 @@ def _check_plain(status: os.stat_result, path: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], over: bool = True) -> Iterator[BinaryIO]:
-    """Yield a temporary file that replaces `path` once it is complete and flushed to disk.
+    """Context manager: a temporary file that replaces `path` at the end, after it was flushed to disk.
 
     Args:
         path: The target, in an existing folder.
@@ -125,7 +125,7 @@ def _part(folder: str, stem: str) -> BinaryIO:
 
 
 def _sweep(folder: str, stem: str) -> None:
-    """Remove the temporary files that killed writers of a target left behind: those that nobody has locked."""
+    """Remove temporary files of a target that nobody has locked: killed processes left them behind."""
     part = re.compile(rf"{re.escape(stem)}[0-9a-f]{{8}}{re.escape(SUFFIX)}")
     with suppress(OSError):
         for name in filter(part.fullmatch, os.listdir(folder)):
@@ -168,7 +168,7 @@ def flush_folder(folder: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def named(path: str | os.PathLike[str], verb: str = "written") -> Iterator[None]:
-    """Turn system errors in the block into a StoreError with the path and the reason."""
+    """Context manager: turn errors of the operating system into a StoreError with path and reason."""
     try:
         yield
     except (OSError, ValueError, MemoryError) as error:

@@ -55,7 +55,7 @@ def tensor_names(network: Network) -> list[str]:
 
 
 def _format(header: Mapping[str, Any]) -> int:
-    """Return the lowest format whose readers understand a description."""
+    """Return the oldest file format that can express a model, so that older versions of firesteel can read it."""
     later = {"state", "table", "graph", "name"} & header.keys() or "centre" in header["network"]
     return 2 if later or any({"name", "trainable"} & one.keys() for one in _layers(header["network"])) else 1
 
@@ -66,7 +66,7 @@ def _layers(network: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: Mapping[str, Array] = NONE) -> bytes:
-    """Return the content of a model file.
+    """Serialize a network, its weights and further data as the content of a model file.
 
     Args:
         network: The network.

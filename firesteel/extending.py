@@ -93,7 +93,7 @@ def register(kind: K) -> K:
 
 
 def _family_of(kind: Any) -> str:
-    """Return the name of a class's family; raise ConfigError if it has none or lacks a method."""
+    """Return which kind of object a class is, such as "Layer"; raise ConfigError for any other class."""
     found = [name for name, family in FAMILIES.items() if isinstance(kind, type) and issubclass(kind, family.base)]
     if not found:
         what = kind.__name__ if isinstance(kind, type) else f"{kind!r}, which is not a class,"
@@ -116,7 +116,7 @@ def _same(one: type, other: type) -> bool:
 
 @contextmanager
 def known(kinds: Iterable[Any]) -> Iterator[None]:
-    """Register classes for the duration of the block, in place of registered classes with the same names."""
+    """Context manager: register classes temporarily, in place of registered classes with the same names."""
     with LOCK:
         before = {name: family.types for name, family in FAMILIES.items()}
         try:
@@ -220,7 +220,7 @@ def warn_of_unregistered(*values: Any) -> None:
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """Return the weights in a model file, without the classes that it names.
+    """Read the weights in a model file without loading the user-defined classes that it names.
 
     Use it to recover the weights of a file whose classes are lost; `load_model` needs the classes.
 

@@ -257,7 +257,7 @@ class Scorer:
         return found
 
     def _named(self, rows: Any, schema: TableSchema) -> Any:
-        """Return a table with all columns of the schema: MLflow drops optional ones and turns dates into times."""
+        """Restore the columns of a table that MLflow dropped (optional ones) or changed (dates become times)."""
         if not hasattr(rows, "columns"):
             return rows
         found = {name: rows[name] if name in rows.columns else [None] * len(rows) for name in schema.names}

@@ -167,14 +167,14 @@ def _random(op: int) -> Stream:
 
 
 def _ran(network: Network, theta: Array, x: Array, training: bool = True) -> tuple[Array, Any, int]:
-    """Return the outputs, the pull-backs, and the index of the output value."""
+    """Run a network forward; return outputs, pull-backs (backward functions), and the number of the output value."""
     p, last = network.layout.views(theta), network.read_by()
     values, pulls = alone(network.forward(p, x, _random if training else None, network.plan, keep=True))
     return values[last], pulls, last
 
 
 def _pulled(network: Network, theta: Array, x: Array, d: Array, entries: bool = True) -> tuple[Array, list[Any]]:
-    """Return the derivatives with respect to all parameters (NaN where none was written) and to the inputs."""
+    """Run a network backward; return the derivatives by all parameters (NaN if not written) and by the inputs."""
     y, pulls, last = _ran(network, theta, x)
     g = np.full_like(theta, np.nan)
     back = alone(network.backward(pulls, last, d.astype(y.dtype), network.layout.views(g), entries))

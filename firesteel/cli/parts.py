@@ -111,7 +111,7 @@ def _pair(wanted: Ask, spark: "SparkSession", stack: ExitStack) -> Framed:
 
 
 def labels(rows: FileRows | Framed) -> Labels:
-    """Return the profile of the labels."""
+    """Profile the labels of rows in files or on Spark: number, type and distinct values."""
     if isinstance(rows, FileRows):
         return labels_of(rows)
     from firesteel.spark.engine import described

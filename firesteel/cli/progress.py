@@ -194,7 +194,7 @@ class Board(Callback):
         return f"{speed:,.0f} rows/s  {_duration(max(left, 0.0))} left"
 
     def _losses(self, width: int, plain: bool) -> Text:
-        """Return the sparkline of the loss (validation loss if there is one) and the latest value of each metric."""
+        """Return a small chart of the (validation) loss as text, and the latest value of each metric."""
         values = _numbers(self.rows[-1])
         first = next(name for name in ("val_loss", "loss") if name in values)
         names = [first, *(name for name in values if name != first)]

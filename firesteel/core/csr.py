@@ -62,7 +62,7 @@ class CSR:
 
     @property
     def rows(self) -> npt.NDArray[np.intp]:
-        """Number of the row of each stored value, (N,)."""
+        """Row number of each stored value, (N,)."""
         return np.repeat(np.arange(len(self)), self.indptr[1:] - self.indptr[:-1])
 
     def __len__(self) -> int:

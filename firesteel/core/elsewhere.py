@@ -101,7 +101,7 @@ class UnknownClass(ConfigError):
     name = ""
 
     def in_file(self, file: str, header: object) -> StoreError:
-        """Return the same error for a whole file, with all its unregistered user-defined classes."""
+        """Return the error for a file that needs unregistered classes, with the names of all of them."""
         own, waiting = [self.name], [header]
         while waiting:
             one = waiting.pop()

@@ -117,7 +117,7 @@ class Layer(Spec):
         return (getattr(self, "input_shape", None) or (getattr(self, "input_dim", None),))[-1]
 
     def parts(self) -> tuple["Layer", ...]:
-        """Return the layers that this one consists of: itself, but for `Dense` its product and its activation."""
+        """Return the elementary layers that this layer consists of; for `Dense`, product and activation."""
         return (self,)
 
     def output_shape(self, *inputs: Shape) -> Any:
@@ -144,7 +144,7 @@ class Layer(Spec):
         return self
 
     def lowered(self, centre: Sequence[float]) -> "Layer":
-        """Return a layer whose outputs are lower by a centre; itself if training adapts the layer."""
+        """Return a layer whose outputs are smaller by a centre; the same layer if training can learn the shift."""
         return self
 
     def __call__(self, *values: Any, training: bool | None = None) -> Any:

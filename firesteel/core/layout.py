@@ -62,7 +62,7 @@ def read_only(vector: Array) -> Array:
 
 @functools.lru_cache(maxsize=64)
 def ones(count: int, dtype: np.dtype[Any]) -> Array:
-    """Return a cached vector of ones: a product with it is the fastest sum of short rows."""
+    """Return a cached vector of ones; a matrix product with it is the fastest way to add up rows."""
     return read_only(np.ones(count, dtype))
 
 

@@ -665,7 +665,7 @@ def _ratio(above: Array, below: Array) -> Array:
 
 
 class Precision(Counted):
-    """Precision: of the rows predicted to be of a class, the share that are.
+    """Precision: the share of correct predictions among the rows that are predicted to be of a class.
 
     `hits / predicted` for each class, where `hits` is the weight of rows of the class that are predicted to be of it,
     and `predicted` that of all rows predicted to be of it; 0 where that is 0.
@@ -696,7 +696,7 @@ class Precision(Counted):
 
 
 class Recall(Counted):
-    """Recall (sensitivity): of the rows of a class, the share that are predicted to be.
+    """Recall (sensitivity): the share of a class's rows that are predicted to be of that class.
 
     `hits / actual` for each class, where `hits` is the weight of rows of the class that are predicted to be of it,
     and `actual` that of all rows of the class; 0 where that is 0.
@@ -852,7 +852,7 @@ class LabelCount(Metric):
         return replace(self, from_logits=self.from_logits or middle(loss) == 0.0)
 
     def bounds(self) -> list[float]:
-        """Return the thresholds as values of the network's outputs, such as logits."""
+        """Return the thresholds, which are probabilities, converted to logits if the network outputs logits."""
         given = np.atleast_1d(self.thresholds).tolist()
         return [*map(logit, given)] if self.from_logits else given
 

@@ -233,7 +233,7 @@ class Network:
         return plan, tuple(shapes), tuple(params)
 
     def _front(self) -> int | None:
-        """Return `front`.
+        """Return the number of the dense layer that can read sparse rows directly; None if it cannot.
 
         Example:
             >>> from firesteel.core.layers import Dense
@@ -328,7 +328,7 @@ class Network:
     def backward(
         self, pulls: Sequence[tuple[Part, Pull]], value: int, d: Array, g: Weights, entries: bool = False
     ) -> Piecewise[list[Array | None]]:
-        """Run the backward pass from one value, and write the gradients of all parameters.
+        """Run the backward pass, starting from one value, and write the gradients of all parameters.
 
         Where several derivatives reach one value, or shared parameters, they are added from the last node on.
 
@@ -427,7 +427,7 @@ def _wrong(number: int, node: Node, why: str) -> ConfigError:
 
 
 def alone(work: Piecewise[T]) -> T:
-    """Run work on a batch that is not divided: its sums are those of the whole batch; return the result."""
+    """Run work on a whole batch, which needs no sums from other pieces, and return its result."""
     total = None
     try:
         while True:

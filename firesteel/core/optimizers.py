@@ -138,11 +138,11 @@ class Optimizer(Spec, kw_only=True):
 
     @property
     def loop(self) -> str | None:
-        """Name of the compiled loop that takes the same step; None if there is only this one."""
+        """Name of the compiled function that takes the same step; None if the step exists in NumPy only."""
         return COMPILED.get(type(self).step)
 
     def numbers(self, t: int) -> tuple[float, ...]:
-        """Return the coefficients of step t for the compiled loop.
+        """Return the coefficients of step t as the compiled step needs them.
 
         Args:
             t: The number of the step, counted from 1.
@@ -190,7 +190,7 @@ class Optimizer(Spec, kw_only=True):
         return replace(self, learning_rate=learning_rate)
 
     def scaled(self, factor: float, pace: float = 1.0) -> Self:
-        """Return this optimizer with its learning rate multiplied by a factor.
+        """Return this optimizer with its learning rate multiplied by a factor, for training on several shards.
 
         Args:
             factor: The factor of the learning rate.

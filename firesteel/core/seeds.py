@@ -18,7 +18,7 @@ __all__ = ["CACHED", "FIRST", "SECOND", "STEP", "Stream", "rng_for", "stream_for
 
 
 def rng_for(seed: int, *path: str | int) -> np.random.Generator:
-    """Return NumPy's random generator for a seed and an address, such as a layer's and epoch's.
+    """Return a NumPy random generator for a seed and an address, such as ("blocks", epoch, shard).
 
     Args:
         seed: An integer of at least 0.
@@ -72,7 +72,7 @@ class Stream(NamedTuple):
     key: int
 
     def inside(self, name: str, number: int) -> "Stream":
-        """Return a stream for a part of this stream's purpose."""
+        """Derive another random stream from this one by a name and a number."""
         return Stream(word(self.key, (_number(name) << 31) + number))
 
     def words(self, count: int, first: int = 0) -> npt.NDArray[np.uint64]:

@@ -37,7 +37,7 @@ Check = Callable[[str, str, Any], Any]
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Spec:
-    """Base of immutable dataclasses whose fields are declared and validated by `number`, `flag`, `choice`, ...
+    """Base class of configurable objects: immutable dataclasses whose fields are validated.
 
     Every subclass becomes a dataclass; `class Loss(Spec, kw_only=True)` makes its fields keyword-only.
 

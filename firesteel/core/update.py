@@ -1,5 +1,6 @@
-"""One update of the parameters, in the order of Keras 3: clip the gradient, decay the weights, take the step, update
-running averages, apply constraints, and average the weights.
+"""One update of the weights: gradient clipping, weight decay, step, running averages, constraints, averaging.
+
+The order is that of Keras 3.
 
 It is called by each shard that trains separately, or by the driver.  It does everything that happens once an update
 and not once a row, except penalties on weights, which belong to the loss.

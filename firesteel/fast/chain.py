@@ -105,7 +105,7 @@ class Fused(Objective):
 
 
 def compiled_parts(network: Network, last: int) -> dict[int, Any]:
-    """Return compiled replacements for a network's parts before `last`, keyed by the first part of each.
+    """Return compiled replacements of a network's layers, keyed by the number of the first layer replaced.
 
     These are chains of dense layers, and single layers, where compiling pays off and is possible.
     """

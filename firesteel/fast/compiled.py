@@ -70,7 +70,7 @@ class Files:
         return True
 
     def read(self, name: str) -> bytes | None:
-        """Return the content stored under a name; None if it is missing, damaged, empty, or writable by others."""
+        """Read what the cache stores under a name; None if it is missing, damaged, or writable by other users."""
         try:
             _check(os.lstat(self.folder), stat.S_ISDIR)
             with open(self.folder / name, "rb", opener=lambda path, flags: os.open(path, flags | FLAGS)) as file:
@@ -86,7 +86,7 @@ class Files:
         return data[32:] or None
 
     def write(self, name: str, data: bytes) -> None:
-        """Store content under a name; warn if that is impossible."""
+        """Store content under a name in the cache; warn if that is impossible."""
         part = ""
         try:
             self._make()

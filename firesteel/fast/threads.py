@@ -143,7 +143,7 @@ class Threads:
 
 
 def _start(helpers: Iterable[threading.Thread], started: SimpleQueue[None]) -> None:
-    """Start the helpers in a thread that signal handlers do not interrupt, as `Thread.start` is not safe there."""
+    """Start helper threads from a thread that no signal handler can interrupt."""
     with contextlib.suppress(RuntimeError):
         list(map(threading.Thread.start, helpers))
     started.put(None)

@@ -20,7 +20,7 @@ def entered(network: Network, number: int) -> slice | None:
 def normalized(
     network: Network, waiting: Sequence[Normalization], features: Moments, targets: Moments
 ) -> Mapping[int, Normalization]:
-    """Set mean and variance of waiting Normalization layers; return the completed layers by `id` of the old ones.
+    """Return Normalization layers completed with means and variances, keyed by the `id` of the old layers.
 
     For images and sequences the statistics are per channel (the last axis), over all positions.
 
@@ -47,7 +47,7 @@ def normalized(
 
 
 def centred(network: Network) -> Mapping[int, Normalization]:
-    """Return Normalization layers adjusted for the centre subtracted from their inputs, by number of the node."""
+    """Return Normalization layers adjusted for a centre subtracted from their inputs, keyed by node number."""
     found, centre = dict[int, Normalization](), network.centre.features
     for number, node in enumerate(network.nodes if centre and not network.chained else ()):
         columns = entered(network, number) if isinstance(node.layer, Normalization) else None

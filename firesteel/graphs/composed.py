@@ -238,7 +238,7 @@ class Composed:
         return [type(layer).__name__ for layer in layers if not isinstance(layer, Input | Heads)]
 
     def _described(self) -> list[Described]:
-        """Return the rows of `summary`; unknown shapes are "?"."""
+        """Return the rows of the table that `summary` prints; unknown shapes are "?"."""
         if self._inputs is None:
             nodes = [node for node in self._nodes if not isinstance(node.layer, Input)]
             names = zip(names_of(nodes), nodes, strict=True)
@@ -471,7 +471,7 @@ class Composed:
 
     @property
     def non_trainable_weights(self) -> list[npt.NDArray[Any]]:
-        """The other arrays: weights of frozen layers, and running averages."""
+        """The arrays of `get_weights` that no gradient updates: weights of frozen layers, and running averages."""
         return self._weights(trains=False)
 
     def _weights(self, trains: bool) -> list[npt.NDArray[Any]]:

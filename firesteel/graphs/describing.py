@@ -84,7 +84,7 @@ def _shape_before(network: Network, number: int) -> Shape:
 
 
 def trained_by(objective: Objective) -> list[str]:
-    """Return how each layer is trained: in a compiled "step", "run" of layers or "loop", or in "NumPy"."""
+    """Return what computes each layer in training: "step", "run" or "loop" (all compiled), or "NumPy"."""
     from firesteel.fast.chain import Chain, Fused, compiled_parts
 
     network, last = objective.network, objective.last

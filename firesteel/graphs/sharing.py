@@ -114,7 +114,7 @@ class LayerPlace(NamedTuple):
     layer: Layer | None = None
 
     def of(self, layer: Layer) -> "LayerPlace":
-        """Return the same access for another layer of the model."""
+        """Return the `LayerPlace` of another layer of the same model."""
         return LayerPlace(self.model, layer)
 
     def _found(self) -> tuple[Any, int]:

@@ -220,7 +220,7 @@ def _scores(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _members(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the table of an ensemble's members, or None."""
+    """Return the table of an ensemble's members; None for a single network."""
     members = sorted(metrics.get("members") or [], key=lambda one: one["member"])
     found = _scores({"scores": {one["member"] + 1: one.get("scores") for one in members}})
     return (

@@ -30,7 +30,7 @@ def picture_of(network: Network) -> Shape | None:
 
 
 def smaller(x: Array, side: int = SIDE) -> Array:
-    """Return pictures, (n, H, W, C), averaged over the smallest blocks that leave at most `side` pixels on a side.
+    """Shrink pictures, (n, H, W, C), to at most `side` pixels per side by averaging blocks of pixels.
 
     >>> smaller(np.arange(9.0).reshape(1, 3, 3, 1), 2)[0, ..., 0]
     array([[2. , 3.5],

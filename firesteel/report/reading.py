@@ -67,11 +67,11 @@ class Reading:
 
     @property
     def classes(self) -> int:
-        """K: the number of classes, labels or outputs."""
+        """Number of classes, labels or outputs, K."""
         return 2 if self.task == "classification" and self.outputs == 1 else self.outputs
 
     def truth(self, y: Array) -> Array:
-        """Return the class of each row, (n,); its labels as booleans, (n, O); or its numbers, (n, O)."""
+        """Convert targets to each row's class, (n,), its labels as booleans, (n, O), or its numbers, (n, O)."""
         if self.task == "regression":
             return y.astype(np.float64)
         if self.task == "multilabel":
@@ -79,7 +79,7 @@ class Reading:
         return (y[:, 0] > 0.5).astype(np.intp) if self.outputs == 1 else numbered(y)
 
     def predicted(self, p: Array) -> Array:
-        """Return the predictions in the form of `truth`, from outputs (n, O)."""
+        """Convert outputs, (n, O), to predictions: classes, labels or numbers, in the form that `truth` returns."""
         if self.task == "regression":
             return p.astype(np.float64)
         if self.task == "classification" and self.outputs > 1:

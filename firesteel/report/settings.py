@@ -130,7 +130,7 @@ def _rule(params: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _is_code(callback: callbacks.Callback | Model) -> bool:
-    """Return whether settings cannot express a training: a callback of one's own, or a model that is a graph."""
+    """Return whether a callback or model is Python code that a settings file cannot express."""
     if isinstance(callback, Model):
         return not callback.network.chained
     code = callbacks.LambdaCallback | callbacks.LearningRateScheduler

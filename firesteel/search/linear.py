@@ -93,7 +93,7 @@ def metric_of(task: str, loss: Loss, outputs: int) -> Metric:
 
 
 def affordable(inputs: int, outputs: int, rows: int, of: int) -> int:
-    """Return how many sampled rows a linear model can be trained on; 0 if wide rows allow too few.
+    """Return on how many sampled rows a linear model can be trained in the time allowed; 0 if on too few.
 
     Args:
         inputs: The number of inputs.

@@ -81,7 +81,7 @@ def fit_members(
 
 
 def averaged(members: Sequence[Model]) -> Model:
-    """Return the model whose outputs are the means of these models' outputs (probabilities or numbers).
+    """Return a model whose outputs are the means of several models' outputs (probabilities or numbers).
 
     Raises:
         ConfigError: If a network is not a chain, or inputs, outputs or last layers differ (`config-members`).
@@ -139,7 +139,7 @@ def endings(kind: type) -> list[Layer]:
 
 
 def _joined(nodes: Sequence[Node]) -> int | None:
-    """Return the number of the node in which `averaged` joined the members; None for any other network."""
+    """Return the number of the node that averages an ensemble's members; None for any other network."""
     at = next((number for number, node in enumerate(nodes) if isinstance(node.layer, Average)), None)
     if at is None:
         return None
@@ -152,7 +152,7 @@ def _joined(nodes: Sequence[Node]) -> int | None:
 
 
 def members_of(model: Model) -> list[Model]:
-    """Return the members of an averaged model; any other model is its own only member."""
+    """Return the members of an ensemble; for any other model, a list with the model alone."""
     nodes = model.network.nodes
     at = _joined(nodes)
     if at is None:

@@ -152,5 +152,5 @@ def check_version(version: str) -> None:
 
 @functools.cache
 def settle() -> None:
-    """Exclude a worker's imports from garbage collection, which Spark runs after each task."""
+    """Exclude all objects that a worker has imported from garbage collection, which Spark runs after each task."""
     gc.freeze()

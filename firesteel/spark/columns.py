@@ -283,7 +283,7 @@ class NamedColumns:
         return F.array(self.number(features, role))
 
     def stored(self, name: str, dtype: str) -> dict[str, Column]:
-        """Return Spark's representation of a column of vectors for `arrow.whole`: values as x, indices and size.
+        """Split a column of Spark vectors into three columns, values, indices and size, which `arrow.whole` joins.
 
         Dense vectors have empty indices and size -1; x is null for a null vector.  Lists of float32 reach Python in
         half the time that vectors take; empty lists are faster than nulls.
@@ -349,7 +349,7 @@ class NamedColumns:
         return 1 if isinstance(names, str) else len(names)
 
     def sized(self, columns: Any, part: str) -> Any:
-        """Return the columns of several inputs or outputs with their sizes, read from the first row if necessary.
+        """Return the columns of several inputs or outputs with the number of values in each.
 
         Args:
             columns: The columns; anything but `Joined` is returned unchanged.

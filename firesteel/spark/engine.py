@@ -177,7 +177,7 @@ class SparkEngine:
             return _partials(collect(frame, task.title), self._shards, task.theta)
 
     def _merged(self, frame: DataFrame, task: Task) -> DataFrame:
-        """Sum the shards' vectors on executors, in pieces of some MiB."""
+        """Add up the vectors of all shards on executors, in pieces of some MiB."""
         size = task.vectors * task.theta.nbytes
         count = max(self.lanes, -(-self._shards * size // TASK_BYTES), -(-size // SUM_BYTES))
         count = min(count, -(-size // PIECE_BYTES))

@@ -205,7 +205,7 @@ def _found(text: str, title: str) -> FiresteelError | None:
 
 
 def _own(text: str, title: str) -> FiresteelError | None:
-    """Return the firesteel error that a worker raised, if it did."""
+    """Return the firesteel error that a worker raised; None if it raised another error."""
     own = re.search(r"firesteel\.errors\.(\w+): (.*?) \[([a-z-]+)\]", text, re.DOTALL)
     kind: type[FiresteelError] | None = getattr(errors, own[1], None) if own else None
     if own and kind is not None:

@@ -110,7 +110,7 @@ def count_rows(frame: DataFrame) -> int:
 
 
 def count_sound(frame: DataFrame, features: str | list[str], inputs: int, path: str) -> int:
-    """Count the rows.  Raises DataError if features are missing, not finite, or not as many as the network takes."""
+    """Count the rows; raise DataError if features are missing, not finite, or of the wrong number."""
     x = NamedColumns(frame).features(features, "float64")
     if isinstance(frame.select(x.alias("x")).schema["x"].dataType, BinaryType):
         size, finite = F.octet_length(x), F.lit(True)
@@ -201,7 +201,7 @@ def number_label(frame: DataFrame, name: str) -> DataFrame:
 
 
 def label_kind(frame: DataFrame, names: Sequence[str], most: int) -> tuple[str, Values | None, int]:
-    """Return the kind of labels, the distinct labels if they are at most `most`, and the number of rows.
+    """Return the kind of labels, the distinct labels unless there are more than `most`, and the number of rows.
 
     A single column is "text", "flag" (Boolean), "whole" (integers) or "number"; several columns are "one-hot",
     "marks" (0 and 1) or "numbers", and their rows are not counted.

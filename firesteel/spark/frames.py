@@ -323,7 +323,7 @@ class Frame:
         return rows
 
     def count(self) -> int:
-        """Return the number of rows, after learning the schema of raw columns or validating other rows."""
+        """Return the number of rows; this validates them, and learns the schema of raw columns."""
         self._learn()
         if self.counted < 0:
             self.counted = int(self._tallied(HoldOut(policy.SHARE)).rows.sum())
@@ -419,7 +419,7 @@ class Frame:
         return self._selected("float32" if self.narrow else "float64", as_vectors)
 
     def _selected(self, dtype: str, as_vectors: bool, leads: Mapping[str, Column] | None = None) -> DataFrame:
-        """Select the columns to read and `leads`; vectors as lists, or in Spark's representation if `as_vectors`."""
+        """Select the columns to read, vectors as lists or, if `as_vectors`, in Spark's representation."""
         features = self.columns.features
         parts = {**self.parts, **(leads or {})}
         if self.table.holds_vectors(features):
@@ -470,7 +470,7 @@ class Frame:
         return rows
 
     def planned(self, shards: int | None, held: bool, centre: Centre) -> tuple[int, DataFrame]:
-        """Return the number of shards, and the lazy frame of packed blocks."""
+        """Return the number of shards, and a lazy frame that packs the rows into blocks."""
         count, blocks = parts_of(self.profile(), shards, held), blocks_of(self.profile(), held)
         reading = replace(self.reading, where=(), sparse=self.profile().sparse, centre=centre)
         places = partitions_of(self.profile(), count, held)

@@ -154,7 +154,7 @@ def check_ports(network: Network, verb: str) -> None:
 
 
 def to_class_weights(value: Any) -> Any:
-    """Convert class weights to "balanced", a list with one weight per class, or a dict with keys as text (JSON)."""
+    """Validate class weights: "balanced", a list with one weight per class, or a dict whose keys become text."""
     if isinstance(value, str) and value == "balanced":
         return value
     named = hasattr(value, "items")  # a pandas Series is no Mapping
@@ -435,12 +435,12 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
         return found if isinstance(found, str) else tuple(found)
 
     def _number(self, name: str) -> Any:
-        """Return the value of a Param, with 0 for "auto"."""
+        """Return the value of a numeric Param; 0 for "auto"."""
         value = self.getOrDefault(name)
         return 0 if value == AUTOMATIC else value
 
     def _named(self, name: str) -> bool:
-        """Return whether a Param was set by the user, or loaded with an older version's default."""
+        """Return whether a Param was set by the user, or loaded with a default that has changed since."""
         known = self.hasDefault(name) and self._defaultParamMap[self.getParam(name)]
         return self.isSet(name) or (self.hasDefault(name) and known != defaults_of(type(self)).get(name))
 

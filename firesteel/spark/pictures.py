@@ -29,7 +29,7 @@ def is_image(kind: T.DataType) -> bool:
 
 
 def pixels(image: Column, which: str, shape: Shape | None) -> Column:
-    """Return an expression for the pixels of image structs as bytes, row by row, in the order red, green, blue.
+    """Return a Spark expression for the pixels of image structs, as bytes in the order red, green, blue.
 
     Args:
         image: The structs.
@@ -65,7 +65,7 @@ def pixels(image: Column, which: str, shape: Shape | None) -> Column:
 
 
 def plain(content: Column, which: str) -> Column:
-    """Return an expression for bytes that fails in the job for encoded pictures (PNG, JPEG).
+    """Return a Spark expression for a picture's bytes that fails at run time if they are an encoded PNG or JPEG.
 
     Args:
         content: The bytes.
@@ -99,7 +99,7 @@ def innermost(kind: T.DataType) -> T.DataType:
 
 
 def flattened(lists: Column, levels: int, which: str) -> Column:
-    """Return an expression that flattens nested lists of numbers, and fails in the job if lengths differ.
+    """Return a Spark expression that flattens nested lists of numbers, and fails at run time if lengths differ.
 
     Args:
         lists: The column.
@@ -116,7 +116,7 @@ def flattened(lists: Column, levels: int, which: str) -> Column:
 
 
 def _joined(*numbers: Column) -> list[Column]:
-    """Return an expression for numbers as text, such as "28 x 28 x 1"."""
+    """Return a Spark expression for numbers as text, such as "28 x 28 x 1"."""
     parts = [part for number in numbers for part in (F.lit(" x "), F.coalesce(number.cast("string"), F.lit("?")))]
     return parts[1:]
 

@@ -105,7 +105,7 @@ class PlannedStage(NetworkParams):
     METRICS: dict[str, bool] = {}
 
     def _plan(self, dataset: Any, rows: int = 0, width: int = 1) -> FitPlan:
-        """Return the plan for a number of rows of a DataFrame.
+        """Return the plan for fitting a DataFrame with a number of rows.
 
         Args:
             dataset: The rows, or their columns.
@@ -322,7 +322,7 @@ class PlannedStage(NetworkParams):
         return "accuracy" in self.METRICS
 
     def _alone(self, columns: Columns) -> str | None:
-        """Return the reason why the default of `members` is 1; None if it depends on the number of rows."""
+        """Explain why `members` is 1 by default here; return None if the default depends on the number of rows."""
         if isinstance(self._if_set("layers"), Mapping):
             return "layers are not a chain"
         if self.getOrDefault("validationFraction") != AUTOMATIC or columns.held is not None:

@@ -112,7 +112,7 @@ def _full(column: pa.Array) -> npt.NDArray[Any]:
 
 
 def short_words(batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Shorten the words of a batch to the names under which the schema stores them."""
+    """Shorten long words in batches to the form in which the schema stores them."""
     for batch in batches:
         words = pa.array(shortened(arrow.texts(batch.column("word"))), pa.string())
         yield batch.set_column(batch.schema.get_field_index("word"), "word", words)

@@ -137,7 +137,7 @@ def _row(
 
 
 class Pieces:
-    """Collects pieces of the shards' vectors, and sums them over the shards in the fixed tree.
+    """Collects pieces of the shards' vectors, and adds them up over the shards in a fixed order.
 
     Args:
         shards: Number of shards.
@@ -174,7 +174,7 @@ class Pieces:
 
 
 def add_pieces(shards: int, dtype: str, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Sum the shards' vectors for the pieces of a partition; pass the other fields of partials through."""
+    """Add up the shards' vectors for the pieces in a partition; pass on all other fields unchanged."""
     pieces = Pieces(shards, dtype)
     for batch in batches:
         pieces.take(batch)

@@ -215,7 +215,7 @@ class Tally:
         return Tally(y[starts], keys[last], np.add.reduceat(rows, starts), np.add.reduceat(out, starts))
 
     def limits(self, share: float = SHARE) -> tuple[tuple[int, int], ...]:
-        """Return limits for `HoldOut` that keep 5 training rows of each class, or all rows of smaller classes."""
+        """Return limits for `HoldOut` that keep 5 training rows of each class, or all rows of a smaller class."""
         found = []
         for number, first, count in zip(*np.unique(self.y, return_index=True, return_counts=True), strict=True):
             key = self.keys[first + count - LAST] if count >= LAST else np.uint64(0)

@@ -392,7 +392,7 @@ class EarlyStopping(Monitor):
         self.best_weights: list[Array] | None = None
 
     def rule(self) -> Stopping:
-        """Return the stopping rule that the training loop applies."""
+        """Return this callback as a `Stopping` rule, which the training loop applies."""
         return Stopping(
             monitor=self.monitor,
             larger=bool(self.larger),

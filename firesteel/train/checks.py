@@ -185,7 +185,7 @@ def find_faults(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Ca
 
 
 def _flat(x: CSR) -> Findings:
-    """Return the columns of sparse rows in which float32 cannot tell half of the (8 or more) values apart."""
+    """Return columns of sparse rows whose values lie too close together for float32 to tell them apart."""
     order = np.lexsort((x.values, x.indices))
     v, columns = x.values[order].astype(np.float64), x.indices[order]
     first = np.flatnonzero(np.diff(columns, prepend=-1))

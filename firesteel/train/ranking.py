@@ -60,7 +60,7 @@ def keys(scores: Array) -> npt.NDArray[np.uint64]:
 
 
 def columns(objective: Objective) -> int:
-    """Return the number of binary problems that a network's outputs are ranked in."""
+    """Return for how many binary problems, one per class or label, ranking metrics are computed."""
     outputs = objective.network.outputs
     return 1 if outputs == 2 and exclusive(objective.loss, outputs) else outputs
 
@@ -114,7 +114,7 @@ def count(thetas: Array, cells: Cells, step: int, task: Task, blocks: Sequence[B
 
 
 def _inside(cells: Cells, step: int, key: Array, positive: Array, w: Array) -> Cells:
-    """Return the finer interval of each row whose score lies in one of a problem's intervals."""
+    """Return, for each row whose score lies in one of the given intervals, the finer interval with the score."""
     at = np.searchsorted(cells["start"], key, side="right") - 1
     rows = np.flatnonzero((at >= 0) & (key <= (cells["start"] | MASKS[cells["bits"]])[at]))
     found, at, yes = np.zeros(len(rows), CELL), at[rows], positive[rows]

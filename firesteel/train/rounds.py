@@ -121,7 +121,7 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
 
 
 def passes(work: Work, count: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Run several epochs on the only shard; return the result of each, stacked.
+    """Run several epochs of a training that has one shard; return the results of all epochs, stacked.
 
     The numbers are those of as many rounds, without the round trips to the driver.
     """
@@ -171,14 +171,14 @@ def gradient(task: Task, blocks: Sequence[Block], run: Run, sample: float = 1.0)
 
 
 def evaluate(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the shard's sums of loss, weight, rows and metrics under task.theta."""
+    """Return the shard's sums of loss, weights, rows and metrics for the weights task.theta."""
     objective, network, dtype = task.objective, task.objective.network, task.theta.dtype
     views = network.layout.views(task.theta)
     return _summed(lambda piece: objective.score(views, *rows_of(piece, dtype, network)), task, blocks, run)
 
 
 def evaluate_first(most: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the same sums over only those blocks whose numbers are below `most`."""
+    """Return the sums of loss and metrics over those of the shard's blocks whose numbers are below `most`."""
     chosen = [block for block in blocks if block.id < most]
     if not chosen:
         return Partial(np.zeros((0, len(task.theta)), task.theta.dtype), np.zeros(task.objective.size))
@@ -186,13 +186,13 @@ def evaluate_first(most: int, task: Task, blocks: Sequence[Block], run: Run) -> 
 
 
 def evaluate_each(thetas: Array, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the same sums for each of several weight vectors, (E, P), concatenated."""
+    """Return the shard's sums of loss and metrics for several weight vectors, (E, P), concatenated."""
     parts = [evaluate(replace(task, theta=theta), blocks, run) for theta in thetas]
     return replace(parts[0], sums=np.concatenate([part.sums for part in parts]))
 
 
 def evaluate_all(others: Sequence[Task], task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the same sums for the networks of several tasks, concatenated, this task's first."""
+    """Return the shard's sums of loss and metrics for the networks of several tasks, concatenated."""
     parts = [evaluate(one, blocks, run) for one in (task, *others)]
     return replace(parts[0], sums=np.concatenate([part.sums for part in parts]))
 

@@ -173,7 +173,7 @@ class RowwiseStep:
         return vectors
 
     def _parts(self, vectors: Array) -> Iterator[tuple[ParamTable, Array]]:
-        """Yield each `ParamTable` with its columns of an array like that of `_gathered`."""
+        """Yield each `ParamTable` with its slice of an array that `_gathered` returned."""
         at = 0
         for table in self.tables:
             end = at + len(table.rows) * table.units
@@ -181,7 +181,7 @@ class RowwiseStep:
             at = end
 
     def _partial(self, like: Partial, vectors: Array, share: float) -> Partial:
-        """Return an array like that of `_gathered` as the shard's result, multiplied by `share`."""
+        """Convert an array that `_gathered` returned to the shard's result, multiplied by `share`."""
         parts = [(table, part.view(vectors.dtype)) for table, part in self._parts(vectors)]
         rest = [part for table, part in parts if table.owner is None]
         rows = [(table.rows, part, table.units) for table, part in parts if table.owner is not None]

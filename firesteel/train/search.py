@@ -101,7 +101,7 @@ class Bold:
         return replace(state, learning_rate=rate, cost=cost)
 
     def judged(self, before: TrainState, after: TrainState, cost: float, rate: float) -> TrainState:
-        """Return the state to continue from after an epoch.
+        """Return the state from which training continues: after an epoch, or before it if the loss rose.
 
         Args:
             before: The state before the epoch, with the last accepted loss as its cost.

@@ -64,7 +64,7 @@ def batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
 
 
 def begins(objective: Objective) -> int | None:
-    """Return where the dense layers at the end of a network begin, as the number of a part.
+    """Return the number of the first of the dense layers at the end of a network.
 
     None unless the run is the whole network, except for one scaling before it.
     """

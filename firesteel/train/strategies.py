@@ -107,7 +107,7 @@ class Average(Strategy):
         return 32
 
     def default_shards(self, rows: int, batch_size: int | None, blocks: int) -> int:
-        """1 below 1,000 steps per epoch; above, the power of two with 500 or more steps per shard, at most 64.
+        """Return 1 below 1,000 steps per epoch; above, a power of two with 500 or more steps per shard, at most 64.
 
         Example:
             >>> [Average().default_shards(rows, 128, 10**6) for rows in (60_000, 600_000, 60_000_000)]
@@ -119,20 +119,20 @@ class Average(Strategy):
         return shards
 
     def rounds(self, rows: int, batch_size: int | None, shards: int, blocks: int) -> int:
-        """One round per 500 steps of a shard, so that shards do not drift apart; 1 with one shard."""
+        """Return one round per 500 steps of a shard, so that shards do not drift apart; 1 with one shard."""
         if shards == 1:
             return 1
         return max(1, min(round(shard_steps(rows, batch_size, shards) / 500), blocks // shards))
 
     def sparse_rounds(self, rounds: int) -> int:
-        """One round per 8,000 steps: a round transfers the whole kernel, a step changes a few of its rows."""
+        """Return one round per 8,000 steps: a round transfers the whole kernel, but a step changes few rows."""
         return max(1, rounds // 16)
 
     def alone(self, shards: int) -> bool:
         return shards == 1
 
     def local(self, optimizer: Optimizer, rows: int, batch_size: int | None, shards: int) -> Optimizer:
-        """Raise the learning rate where a shard takes few steps between averages."""
+        """Return the optimizer with a higher learning rate if a shard takes few steps between averages."""
         most, enough = (1, 20) if self.patient else (16, 2000)
         few = max(1.0, min(shards, enough / shard_steps(rows, batch_size, shards)))
         if self.patient and optimizer.use_ema:  # 100 steps of memory would be 100 epochs
@@ -216,7 +216,7 @@ class Gradient(Strategy):
         return None
 
     def default_shards(self, rows: int, batch_size: int | None, blocks: int) -> int:
-        """The power of two with 8 or more blocks per shard, at most 64.
+        """Return the largest power of two with 8 or more blocks per shard, at most 64.
 
         Example:
             >>> [Gradient().default_shards(0, None, blocks) for blocks in (1, 90, 10_000)]

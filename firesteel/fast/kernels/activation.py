@@ -293,7 +293,7 @@ LOOPS = (
 
 
 class Bent:
-    """An activation layer that calls the compiled loops of its entry in `CURVES`."""
+    """Compiled replacement of an activation layer."""
 
     random, joint, span = False, False, 1
 

@@ -172,7 +172,7 @@ LOOPS = (*pooling.LOOPS, gather, scatter, product, forward, backward)
 
 
 def rests(pool: Windows | None) -> bool:
-    """Return whether pools are disjoint and inside the image, so that each pixel belongs to at most one."""
+    """Return whether pooling windows are disjoint and lie inside the image."""
     if pool is None:
         return False
     apart = all(step >= side for step, side in zip(pool.strides, pool.kernel, strict=True))
@@ -245,7 +245,7 @@ def convolved(plan: Sequence[Part], shapes: Sequence[Shape], loops: dict[str, An
 
 
 def behind(plan: Sequence[Part], number: int, shapes: Sequence[Shape]) -> tuple[int, Windows | None]:
-    """Return which ReLU follows a part (coded as in `at`), and the windows of the max pooling after it, or None."""
+    """Return what follows a part: the kind of ReLU (0 for none), and the windows of a max pooling, or None."""
     after = _alone(plan, number + 1)
     bent = 0 if after is None else 1 if type(after.layer) is Relu else 2 if after.layer == ReLU() else 0
     after = _alone(plan, number + 2) if bent else after
@@ -255,7 +255,7 @@ def behind(plan: Sequence[Part], number: int, shapes: Sequence[Shape]) -> tuple[
 
 
 def _alone(plan: Sequence[Part], number: int) -> Part | None:
-    """Return the part with a number if it is the only reader of the previous part's output; otherwise None."""
+    """Return part `number` of a network if only it reads the output of the previous part; otherwise None."""
     part = plan[number] if number < len(plan) else None
     before = plan[number - 1].makes
     return part if part and part.reads == tuple(before) and set(before) <= set(part.frees) else None

@@ -24,7 +24,7 @@ add: Any = None
 
 
 def linked(bind: Callable[..., Any], functions: Mapping[str, Any], loops: Sequence[Any]) -> dict[str, Any]:
-    """Compile loops with `bind`, each able to call those before it; return all by name, or empty on failure."""
+    """Compile functions with `bind`, each able to call the earlier ones; return all by name, or empty on failure."""
     known = dict(functions)
     for loop in loops:
         known[loop.__name__] = bind(loop, known)
@@ -88,7 +88,7 @@ def given(x: Array, y: Array) -> Array:
 
 
 def exps(x: Array, y: Array) -> int:
-    """Write exp(x) to y; both are (n,), as in the loops below."""
+    """Write exp(x) to y, both of shape (n,)."""
     words = given(x, y)
     exp(words.ctypes.data, words.ctypes.data + 16, words.ctypes.data + 24, 0)
     return words[2]

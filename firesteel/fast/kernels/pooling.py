@@ -20,7 +20,7 @@ def tiled(v: Array, count: int, line: Array) -> None:
 
 
 def picked(x: Array, first: int, apart: int, count: int, channels: int, line: Array) -> None:
-    """Copy `count` pixels with all channels to line, from index `first` of the flat images on, every `apart` numbers.
+    """Copy `count` pixels, `apart` numbers apart, with all channels to line; the first is at index `first`.
 
     Eight channels in one assignment are one load and one store, four times as fast as a loop over a few channels.
     """

@@ -37,7 +37,7 @@ def bins(x: Array, source: npt.NDArray[np.intp], low: Array, factor: Array, at: 
 
 
 def scaling(network: Network, dtype: np.dtype[Any]) -> tuple[bool, Array, Array]:
-    """Return how the first layer scales its inputs, as the arguments plus, shift and factor of `fetch`."""
+    """Return how the first layer scales its inputs: (whether shifts are added, shifts, factors)."""
     first = network.parts[0]
     if isinstance(first, Rescaling):
         shift, factor = np.full(network.inputs, first.offset, dtype), np.full(network.inputs, first.scale, dtype)

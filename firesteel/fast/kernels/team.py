@@ -169,7 +169,7 @@ def work(member: int, members: int, mail: Array, given: Given) -> None:
 
 
 def serve(member: int, mail: Array, semaphores: Array, given: Given) -> bool:
-    """Main loop of a thread: number 0 leads one job and returns, a helper takes part in jobs until released.
+    """Main loop of a thread in a team: the leader (0) runs one job and returns; helpers run jobs until released.
 
     mail, semaphores: as in `team.Meeting`.  Returns whether helpers are still at work; then the leader must call
     again.
