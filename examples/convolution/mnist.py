@@ -29,6 +29,7 @@ from firesteel.layers import (
     Input,
     Layer,
     MaxPooling2D,
+    RandomElasticTransform,
     RandomFlip,
     RandomRotation,
     RandomShear,
@@ -55,6 +56,7 @@ def augmentation(data: str) -> list[Layer]:
         RandomTranslation(2.5 / 28, 2.5 / 28, **black),
         RandomZoom(0.15, 0.15, **black),
         RandomShear(0.15, 0.15, **black),
+        RandomElasticTransform((1, 1), 0.5, value_range=(0, 1), **black),
     ]
 
 
