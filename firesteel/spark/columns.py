@@ -326,16 +326,16 @@ class NamedColumns:
             which = f"column {names!r}" if isinstance(names, str) else f"columns {', '.join(names)}"
             if isinstance(names, str) and isinstance(self.one(names, role)[1], T.BinaryType):
                 raise DataError(
-                    f"{which} for {role} is binary: one of several {part}s takes numbers, arrays or vectors of them",
+                    f"{which} for {role} is binary: each of several {part}s needs numbers, arrays or vectors",
                     code="data-type",
                 )
             if width not in (None, size):
                 raise DataError(
-                    f"{which} for {role} has {width} values in a row, and {size} are taken", code="data-width"
+                    f"{which} for {role} has {width} values in a row, but {size} are needed", code="data-width"
                 )
             if width is None:
                 text = F.lit(f"firesteel.errors.DataError: {which} for {role} has "), F.size(made).cast("string")
-                wrong = F.raise_error(F.concat(*text, F.lit(f" values in a row, and {size} are taken [data-width]")))
+                wrong = F.raise_error(F.concat(*text, F.lit(f" values in a row, but {size} are needed [data-width]")))
                 made = F.when(made.isNull() | (F.size(made) == size), made).otherwise(wrong)
             found.append(made.cast("array<float>" if dtype == "float32" else "array<double>"))
         return F.concat(*found)

@@ -52,7 +52,7 @@ def _called(network: Network, name: str, ends: list[int]) -> list[int]:
     found = [at for at, node in enumerate(network.nodes) if name in (names[at], node.layer.name)]
     if not found:
         raise ConfigError(
-            f"embeddingLayer={name!r}: the layers are {', '.join(dict.fromkeys(names))}", code="config-layer"
+            f"embeddingLayer={name!r}: known layers are {', '.join(dict.fromkeys(names))}", code="config-layer"
         )
     return [value for at in found for value in range(ends[at], ends[at + 1])]
 

@@ -55,7 +55,7 @@ def _plain(path: str, text: str) -> FiresteelError:
     if "PATH_NOT_FOUND" in text or "Path does not exist" in text:
         return DataError(f"{path}: the file does not exist", code="data-file")
     if "PATH_ALREADY_EXISTS" in text or "already exists" in text:
-        return DataError(f"{path}: is there already; delete it, or name another folder", code="data-exists")
+        return DataError(f"{path} exists already: delete it, or choose another folder", code="data-exists")
     if "UNABLE_TO_INFER_SCHEMA" in text:
         return DataError(f"{path}: it contains nothing to read", code="data-file")
     return plain(text, path)

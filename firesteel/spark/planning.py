@@ -290,7 +290,7 @@ class PlannedStage(NetworkParams):
                 what = "it needs one column of numbers or pictures: set featuresCol"
                 raise wrong(name, self._if_set(name), what)
         if columns.label in names:
-            raise wrong("inputCols", list(names[:20]), f"{columns.label!r} is the label, which new rows do not have")
+            raise wrong("inputCols", list(names[:20]), f"{columns.label!r} is the label, not a feature")
         kinds = tuple(sorted((self._if_set("columnKinds") or {}).items()))
         if unknown := [name for name, _ in kinds if name not in names]:
             what = f"{unknown[0]!r} is not a feature column; they are {', '.join(names[:20])}"
@@ -355,7 +355,7 @@ class PlannedStage(NetworkParams):
         return "\n".join(said) or None
 
 
-PACKED = "no rows are held out, as they were packed before; pack(..., validation_split=0.1) holds some out"
+PACKED = "no rows are held out, because they were packed before; pack(..., validation_split=0.1) holds some out"
 
 
 def _automatic_text(said: str, history: History, plan: FitPlan) -> str:

@@ -107,23 +107,23 @@ REFUSED = {
     "columns that are too few": (
         given(features={"b": ["b0", "b1"]}),
         DataError,
-        "columns b0, b1 for input 'b' has 2 values in a row, and 5 are taken",
+        "columns b0, b1 for input 'b' has 2 values in a row, but 5 are needed",
     ),
     "a number for an input of five": (
         given(features={"b": "b0"}),
         DataError,
-        "column 'b0' for input 'b' has 1 values in a row, and 5 are taken",
+        "column 'b0' for input 'b' has 1 values in a row, but 5 are needed",
     ),
     "arrays of another length": (
         given(features={"b": "a"}),
         DataError,
-        "column 'a' for input 'b' has 3 values in a row, and 5 are taken",
+        "column 'a' for input 'b' has 3 values in a row, but 5 are needed",
     ),
     "text": (given(features={"b": ["b0", "b1", "b2", "b3", "text"]}), DataError, "column 'text' holds text, such as"),
     "bytes": (
         given(features={"a": "bytes"}),
         DataError,
-        "column 'bytes' for input 'a' is binary: one of several",
+        "column 'bytes' for input 'a' is binary: each of several",
     ),
     "a class too many": (
         given(label={"kind": "four"}),
@@ -161,7 +161,7 @@ def test_columns_that_do_not_fit_are_refused_by_the_input_or_output(frame, what)
 
 def test_arrays_of_another_length_are_refused_where_rows_are_scored(frame, here):
     scored = here.predict(frame.drop("kind", "size"), features={"a": "a", "b": "a"})
-    with pytest.raises(PySparkException, match="column 'a' for input 'b' has 3 values in a row, and 5 are taken"):
+    with pytest.raises(PySparkException, match="column 'a' for input 'b' has 3 values in a row, but 5 are needed"):
         scored.collect()
 
 
