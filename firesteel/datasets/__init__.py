@@ -1,4 +1,4 @@
-"""Example data sets, and functions that read and write data files: CSV, IDX, .npy, .npz, LIBSVM and text.
+"""Example data sets, and functions that read and write data files: CSV, IDX, NumPy, LIBSVM and text.
 
 Start with `load_digits`, which needs no network connection.  To read the source, start at `binary.py`.
 """
