@@ -69,7 +69,7 @@ def vectors(column: pa.Array) -> CSR:
 
 
 def whole(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Rebuild vectors in column x from the three columns into which `NamedColumns.stored` splits them."""
+    """Join the columns of values, indices and size in a batch to a column x of Spark vectors."""
     if "indices" not in batch.schema.names:
         return batch
     values, size = batch.column("x"), batch.column("size").to_numpy()

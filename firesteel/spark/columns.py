@@ -93,7 +93,7 @@ class Columns:
     shape: Shape | None = field(default=None, compare=False, repr=False)
 
     def word(self, part: str) -> str:
-        """Return what users call a part such as the features: an argument of `fit`, or a Param of a stage."""
+        """Return the name that messages use for a role such as features: an argument of `fit` or a Param."""
         return WORDS[part][self.stage]
 
     def names(self) -> dict[str, str]:
@@ -341,7 +341,7 @@ class NamedColumns:
         return F.concat(*found)
 
     def width(self, names: str | tuple[str, ...], role: str) -> int | None:
-        """Return the number of values per row of columns, from the schema; None if only the rows show it."""
+        """Return the number of values per row of columns; None for arrays, vectors, bytes and structs."""
         if isinstance(names, str) and isinstance(
             self.one(names, role)[1], T.ArrayType | VectorUDT | T.BinaryType | T.StructType
         ):
@@ -377,7 +377,7 @@ class NamedColumns:
         return about
 
     def known_features(self, features: ColumnNames) -> tuple[int | None, list[str] | None]:
-        """Return the number of features and their names, as far as the list of columns or metadata show them."""
+        """Return the number of features and their names, each None if neither column list nor metadata give it."""
         if isinstance(features, Joined):
             return sum(features.sizes), self._numbers_of(features)
         if not isinstance(features, str):
@@ -393,7 +393,7 @@ class NamedColumns:
         return size or None, [named[number] for number in range(len(named))] if whole else None
 
     def _numbers_of(self, columns: Joined) -> list[str]:
-        """Return the names of the features of several inputs, one per value."""
+        """Return a feature name for each value of several inputs, such as `x[0]` where no name is known."""
         found = list[str]()
         for names, size in zip(columns.columns, columns.sizes, strict=True):
             known = self.known_features(names)[1] or ([str(names)] if size == 1 else None)

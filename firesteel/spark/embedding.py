@@ -47,7 +47,7 @@ def rest_of(network: Network, hidden: Network) -> Network | None:
 
 
 def _called(network: Network, name: str, ends: list[int]) -> list[int]:
-    """Return the numbers of the nodes that a layer with this name computes."""
+    """Return the indices of the outputs of layers with this name, among the inputs and all layers' outputs."""
     names = names_of(network.nodes)
     found = [at for at, node in enumerate(network.nodes) if name in (names[at], node.layer.name)]
     if not found:
@@ -58,7 +58,7 @@ def _called(network: Network, name: str, ends: list[int]) -> list[int]:
 
 
 def _last_hidden(network: Network, ends: list[int]) -> list[int]:
-    """Return the numbers of the nodes that the last layer with a kernel reads."""
+    """Return the indices of the values that enter the last layers with a kernel."""
     kernels, last = {part.node for part in network.plan if "w" in network.params[part.owner]}, set[int]()
     behind = [set[int]() for _ in range(ends[0])]
     for number, node in enumerate(network.nodes):

@@ -191,7 +191,7 @@ class SparkEngine:
 
 
 def most_changed(network: Network, rows: int, shards: int) -> int:
-    """Return an upper bound on how many numbers the shards of a row-wise network send in a round.
+    """Return the maximum number of values that all shards of a network with row-wise updates send in a round.
 
     >>> from firesteel.core.layers import Dense, Embedding
     >>> few = Network.chain((Embedding(1_000_000, 16, sparse_steps=True), Dense(1)), inputs=2)
@@ -225,7 +225,7 @@ def most_result(spark: SparkSession) -> float:
 
 
 def _partials(table: pa.Table, shards: int, theta: Array) -> list[Partial | None]:
-    """Return each shard's result from a job's rows; the first has the sum of all vectors."""
+    """Return the result of each shard from the rows of a job; the first also has the sum of all vectors."""
     pieces = worker.Pieces(shards, theta.dtype.str)
     partials: list[Partial | None] = [None] * shards
     none, changed = np.zeros((0, len(theta)), theta.dtype), dict[int, int]()

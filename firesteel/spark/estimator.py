@@ -85,7 +85,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         NeuralNetworkClassifierModel._check_network(network)
         classes, given = max(2, network.outputs), self._if_set("classWeights")
         if source.label_kind and classes < (words := source.class_count or 0):
-            raise wrong("layers", "...", f"they give {classes} classes, but {name} has {words:,} distinct words")
+            raise wrong("layers", "...", f"they end in {classes} classes, but {name} has {words:,} distinct words")
         check_kind(profile, Rule("class", classes), name)
         names = _named(source.class_names, None if source.label_kind else source.class_count, classes, name)
         self._check_thresholds(classes, names)
@@ -210,7 +210,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
     def _design(self, source: Any, profile: RowProfile, plan: FitPlan) -> Design:
         loss = plan.loss or losses.get("mse")
         if loss.targets == "class":
-            raise wrong("loss", self.getOrDefault("loss"), "it is for classes, not for numbers")
+            raise wrong("loss", self.getOrDefault("loss"), "it is for classes: choose a loss for numbers")
         check_kind(profile, Rule(loss.targets), source.names["label"])
         outputs = plan.sizes[-1] if plan.sizes else profile.targets
         last = Dense(outputs, loss.natural, kernel_regularizer=plan.penalty)

@@ -57,7 +57,7 @@ def _plain(path: str, text: str) -> FiresteelError:
     if "PATH_ALREADY_EXISTS" in text or "already exists" in text:
         return DataError(f"{path} exists already: delete it, or choose another folder", code="data-exists")
     if "UNABLE_TO_INFER_SCHEMA" in text:
-        return DataError(f"{path}: it contains nothing to read", code="data-file")
+        return DataError(f"{path}: the file or folder contains no data", code="data-file")
     return plain(text, path)
 
 
@@ -159,14 +159,14 @@ def array_frame(
 
 
 def _asked(frame: DataFrame, conditions: Mapping[str, Column], **more: Column) -> dict[str, Any]:
-    """Count, in one job, all rows and those that meet each condition, and compute further aggregates."""
+    """Count all rows and the rows that meet each condition, and compute the aggregates in `more`, in one job."""
     counts = {name: F.count(F.when(condition, True)) for name, condition in conditions.items()}
     asked = {"rows": F.count(F.lit(1)), **counts, **more}
     return frame.agg(*(column.alias(name) for name, column in asked.items())).first().asDict()  # type: ignore[union-attr]
 
 
 def _first(condition: Column, column: Column) -> Column:
-    """Return the first value of a column among rows that meet a condition."""
+    """Return a Spark aggregate: the first value of a column among rows that meet a condition."""
     return F.first(F.when(condition, column), ignorenulls=True)
 
 

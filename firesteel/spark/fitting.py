@@ -89,7 +89,7 @@ def network_of(layers: Sequence[Layer | Model], inputs: int) -> Network:
 
 
 def _anew(layer: Layer | Model) -> Layer | Model:
-    """Copy a layer or model: two networks that contain the same object would share its weights."""
+    """Copy a layer or model, so that two networks do not share its weights."""
     return clone_model(layer) if isinstance(layer, Model) else copy.copy(layer)
 
 

@@ -109,7 +109,7 @@ def parts_of(profile: RowProfile, shards: int | None, held: bool) -> int:
 
 
 def partitions_of(profile: RowProfile, shards: int, held: bool) -> int:
-    """Return the number of Spark partitions for `shards`; few validation rows have fewer partitions than shards."""
+    """Return the number of Spark partitions: one per shard, or fewer for few validation rows."""
     return min(shards, -(-profile.held // HELD_ROWS)) if held else shards
 
 
@@ -364,7 +364,7 @@ class Frame:
         self.found = self._checked(self.reports)
 
     def _checked(self, reports: Sequence[Mapping[str, Any]]) -> tuple[Findings, int, int]:
-        """Merge reports: raise DataError for rows no loss can use; return other faults, and the widths I and T."""
+        """Merge reports; return the faults found, and the numbers of features and targets per row."""
         rows, skipped, weight = (sum(report[name] for report in reports) for name in ("rows", "skipped", "weight"))
         if not rows:
             raise DataError(
@@ -407,7 +407,7 @@ class Frame:
                 code="data-ragged",
             )
         if not usual:
-            raise DataError(f"{self.names[part]} holds no values: give at least one per row", code="data-width")
+            raise DataError(f"{self.names[part]} has only empty rows: give each row a value", code="data-width")
         return usual
 
     def _packing(self) -> DataFrame:
@@ -506,7 +506,7 @@ class Frame:
 
 
 def _whole(report: dict[str, Any]) -> dict[str, Any]:
-    """Change a partition's report so that validation rows count as training rows."""
+    """Return a copy of a partition's report in which validation rows count as training rows."""
     classes = [[number, rows + held, 0, where] for number, rows, held, where in report["classes"]]
     weight, sums = report["weight"] + report["held_weight"], [sum(report["sums"]) % 2**64, 0]
     return report | {"held": 0, "weight": weight, "held_weight": 0.0, "classes": classes, "sums": sums}
