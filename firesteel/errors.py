@@ -175,10 +175,10 @@ class FiresteelError(Exception):
 
     Example:
         >>> try:
-        ...     raise ConfigError("units must be at least 1, got 0", code="config-units")
+        ...     raise ConfigError("units must be at least 1, got 0", code="config-value")
         ... except FiresteelError as error:
         ...     print(error.code, "|", error)
-        config-units | units must be at least 1, got 0 [config-units]
+        config-value | units must be at least 1, got 0 [config-value]
     """
 
     default_code = "error"
@@ -200,9 +200,9 @@ class ConfigError(FiresteelError, ValueError):
         code: A stable, hyphenated identifier that programs can test.
 
     Example:
-        >>> raise ConfigError("units must be at least 1, got 0", code="config-units")
+        >>> raise ConfigError("units must be at least 1, got 0", code="config-value")
         Traceback (most recent call last):
-        firesteel.errors.ConfigError: units must be at least 1, got 0 [config-units]
+        firesteel.errors.ConfigError: units must be at least 1, got 0 [config-value]
     """
 
     default_code = "config"

@@ -66,6 +66,7 @@ def register(kind: K) -> K:
         ConfigError: If it is not such a subclass, lacks a method, or has the name of another class (`config-class`).
 
     Example:
+        >>> from firesteel import losses
         >>> from firesteel.losses import Loss
         >>> @register
         ... class QuarticError(Loss):

@@ -52,7 +52,7 @@ def check_gradient(
 
     Example:
         >>> from firesteel.core import losses
-        >>> from firesteel.core.network import Network
+        >>> from firesteel.core.network import Network, Objective
         >>> from firesteel.layers import Dense
         >>> network = Network.chain((Dense(3, "tanh"), Dense(1)), inputs=2, dtype="float64")
         >>> error = check_gradient(Objective(network, losses.get("mse")), [[0.5, -1.0]], [[2.0]])

@@ -18,6 +18,8 @@ class Examples(griffe.Extension):
         func.returns = shortened(func.returns)
         for parameter in func.parameters:
             parameter.annotation = shortened(parameter.annotation)
+            if "_MISSING_TYPE" in str(parameter.default):
+                parameter.default = None
 
     def on_attribute(self, *, attr: griffe.Attribute, **_: Any) -> None:
         attr.annotation = shortened(attr.annotation)

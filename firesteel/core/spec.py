@@ -161,7 +161,8 @@ def number(
         other: Resolves a spec, or the config of one, that is allowed in place of a number.
 
     Example:
-        >>> class Scaled(Spec):
+        >>> from firesteel.layers import Layer
+        >>> class Scaled(Layer):
         ...     factor: float = number(1.0, above=0.0, why="it is what inputs are multiplied by")
         >>> Scaled(2).factor
         2.0
@@ -203,7 +204,8 @@ def numbers(default: Any = MISSING, *, low: float = -math.inf, why: str) -> Any:
         why: What the numbers are, for messages.
 
     Example:
-        >>> class Scaled(Spec):
+        >>> from firesteel.layers import Layer
+        >>> class Scaled(Layer):
         ...     factors: tuple[float, ...] = numbers(low=0.0, why="inputs are multiplied by them")
         >>> Scaled([1, 2]).factors
         (1.0, 2.0)
@@ -238,7 +240,8 @@ def integer(default: int | Any = MISSING, *, low: int, why: str) -> Any:
         why: What the number is, for messages.
 
     Example:
-        >>> class Scaled(Spec):
+        >>> from firesteel.layers import Layer
+        >>> class Scaled(Layer):
         ...     times: int = integer(1, low=1, why="it is the number of repetitions")
         >>> Scaled(times=3).times
         3
@@ -269,7 +272,8 @@ def flag(default: bool) -> Any:
         default: The default value.
 
     Example:
-        >>> class Scaled(Spec):
+        >>> from firesteel.layers import Layer
+        >>> class Scaled(Layer):
         ...     inverse: bool = flag(False)
         >>> Scaled().inverse
         False
@@ -296,7 +300,8 @@ def optional(declared: Any) -> Any:
         declared: The other declaration, such as `number(...)`.
 
     Example:
-        >>> class Scaled(Spec):
+        >>> from firesteel.layers import Layer
+        >>> class Scaled(Layer):
         ...     limit: float | None = optional(number(low=0.0, why="it is the largest output"))
         >>> Scaled().limit is None, Scaled(6).limit
         (True, 6.0)
@@ -313,7 +318,8 @@ def word(default: str, *others: str | None) -> Any:
         others: The other words that are allowed; None allows None.
 
     Example:
-        >>> class Scaled(Spec):
+        >>> from firesteel.layers import Layer
+        >>> class Scaled(Layer):
         ...     padding: str = word("valid", "same")
         >>> Scaled("same").padding
         'same'
@@ -337,7 +343,8 @@ def choice(default: Any, resolve: Callable[[Any], Any]) -> Any:
 
     Example:
         >>> from firesteel import initializers
-        >>> class Scaled(Spec):
+        >>> from firesteel.layers import Layer
+        >>> class Scaled(Layer):
         ...     start: initializers.Initializer | str = choice("ones", initializers.get)
         >>> Scaled("zeros").start
         Zeros()

@@ -61,6 +61,9 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
     def fromNetwork(cls, network: Model) -> Self:
         """Return a stage that scores with a network trained elsewhere.
 
+        A network that begins with `Table` reads the columns that it was trained on (`inputCols`).  A network does not
+        know the names of classes, so the stage's `labels` are None.
+
         Args:
             network: A model with weights, such as a `Sequential`; it is copied.
 
@@ -78,6 +81,8 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         cls._check_network(network.network)
         model = cls()
         model._set_network(Sequential.from_bytes(network.to_bytes(include_optimizer=False)), {})
+        if model.network.schema is not None:
+            model.set(model.getParam("inputCols"), list(model.network.schema.names))
         return model
 
     @classmethod

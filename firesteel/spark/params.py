@@ -310,7 +310,8 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
             them as null.  Spark's evaluators fail on null: use filter("prediction is not null") before them, or skip.
             With inputCols, nulls and NaN in features are values ("missing") and only labels are checked in training;
             in scoring, the Param is about categories that training did not have, and about nulls in columns that had
-            none.  error: raise an error; skip: leave the rows out; keep, and if not set: score them as unseen.
+            none: if not set, and with keep, they are scored as unseen; error, if set, raises an error; skip leaves
+            the rows out.
         idCol: column of any type that identifies a row.  It decides, in place of the row's values, which rows are
             held out and where they are packed, so that both stay the same when features change.
         embeddingCol: output column with the embedding of each row, the output of a hidden layer as a vector.  If not

@@ -130,6 +130,13 @@ REFUSED = {
 }
 
 
+def test_a_stage_from_a_network_reads_the_columns_of_its_table(frame, fitted):
+    again = NeuralNetworkClassifierModel.fromNetwork(fitted.network)
+    assert (again.getInputCols(), again.labels) == (NAMES, None)
+    scored = [model.transform(frame).select("prediction", "probability").collect() for model in (again, fitted)]
+    assert scored[0] == scored[1]
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_columns_that_are_gone_or_of_another_type_are_refused_before_any_job(frame, fitted, case):
     change, *said = REFUSED[case]
