@@ -148,9 +148,11 @@ def check_layer(layer: Layer, *shapes: Shape, given: Sequence[Any] | None = None
             try:
                 _check_calls(layer, network, *numbers)
             except ValueError as error:
-                if "read-only" not in str(error):
+                if isinstance(error, ConfigError):
                     raise
-                raise AssertionError(f"{layer} writes to its inputs or parameters: {error}") from error
+                wrote = "read-only" in str(error)
+                what = "writes to its inputs or parameters" if wrote else f"fails for inputs of shape {shapes}"
+                raise AssertionError(f"{layer} {what}: {error}") from error
         _check_derivatives(layer, networks["float64"], theta, x, continuous, tolerance)
 
 

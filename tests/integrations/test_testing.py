@@ -146,6 +146,10 @@ WRONG_LAYERS = {
         layer(apply=applied(lambda p, x: p["s"] * x * x * x.dtype.type(1 + 1e-5 * next(COUNTS)))),
         "two calls give different bits",
     ),
+    "other axes": (
+        layer(apply=applied(lambda p, x: p["s"].reshape(3, 3) * x)),
+        r"fails for inputs of shape \(\(4,\),\): cannot reshape",
+    ),
     "not finite": (layer(apply=applied(lambda p, x: np.log(p["s"] * x * 0))), "outputs are not finite"),
 }
 
