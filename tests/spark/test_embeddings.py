@@ -146,7 +146,7 @@ def test_features_far_from_zero(frame):
     "given, message",
     [
         ({"hiddenLayers": []}, "this network has none"),
-        ({"embeddingLayer": "codes"}, "embeddingLayer='codes': the layers are .*dense, dense_1"),
+        ({"embeddingLayer": "codes"}, "embeddingLayer='codes': known layers are .*dense, dense_1"),
         ({"embeddingCol": "probability"}, "and embeddingCol are .*probability: they must differ"),
         ({"embeddingCol": "features"}, "features"),
     ],

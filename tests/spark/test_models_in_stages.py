@@ -128,7 +128,7 @@ def test_what_cannot_be_trained_in_a_stage_is_refused(frame):
         NeuralNetworkClassifier(layers=Model(x, Dense(3, "softmax")(x + x), dtype="float64"))
     with pytest.raises(ConfigError, match="members=3: layers are not a chain, and only chains"):
         NeuralNetworkClassifier(layers=bridged(), members=3).fit(frame)
-    with pytest.raises(ConfigError, match="the model takes 5 features, and the rows have 8"):
+    with pytest.raises(ConfigError, match="the model takes 5 features, but the rows have 8"):
         NeuralNetworkClassifier(layers=bridged(size=5), **PLAIN).fit(frame)
     with pytest.raises(ConfigError, match="layers define the whole network, and dropout is set too"):
         NeuralNetworkClassifier(layers=bridged(), dropout=0.1).fit(frame)

@@ -128,7 +128,7 @@ REFUSED = {
     "a class too many": (
         given(label={"kind": "four"}),
         DataError,
-        r"the target of output 'kind' holds a class outside the range: 3 at the row with b0=.*; \d+ of 400 rows are",
+        r"the target of output 'kind' holds a class outside the range: 3 at the row with b0=.*; \d+ of 400 rows have",
     ),
     "no class": (
         given(label={"kind": "b1"}),
