@@ -33,10 +33,12 @@ def counted(*words):
 @pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_r36_a_save_killed_at_any_moment_leaves_the_old_or_the_new(tmp_path, kind, count):
-    found = counted("swept", kind, tmp_path, count)
-    assert sum(found.values()) == count and set(found) <= {"old", "old and a part", "new", "new and a part"}
-    least = count // 20  # the sweep hits both, and the middle of a save
-    assert found["new"] >= least and found["old and a part"] >= least
+    for _ in range(3):  # on a busy machine a sweep may miss the middle of a save
+        found = counted("swept", kind, tmp_path, count)
+        assert sum(found.values()) == count and set(found) <= {"old", "old and a part", "new", "new and a part"}
+        if min(found.get("new", 0), found.get("old and a part", 0)) >= count // 20:
+            return
+    pytest.fail(f"the sweeps missed the end or the middle of a save: {found}")
 
 
 @pytest.mark.parametrize("kind", KINDS)
